@@ -1,0 +1,1 @@
+//! Moustique: an MQTT toolkit in the place of Mosquitto.
