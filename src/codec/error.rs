@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::Version;
+
 /// A reason code of MQTT 5 (section 2.4). Values below 0x80 mean success.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReasonCode(pub u8);
@@ -9,7 +11,7 @@ pub struct ReasonCode(pub u8);
 macro_rules! reason_codes {
     ($($name:ident = $value:literal, $text:literal;)*) => {
         impl ReasonCode {
-            $(#[doc = concat!("0x", stringify!($value), ": ", $text, ".")]
+            $(#[doc = concat!(stringify!($value), ": ", $text, ".")]
               pub const $name: Self = Self($value);)*
 
             /// The name that the specification gives to this code, in lower case.
@@ -101,12 +103,18 @@ pub struct DecodeError {
 impl DecodeError {
     /// A packet that cannot be parsed (0x81).
     pub const fn malformed(what: &'static str) -> Self {
-        Self { reason: ReasonCode::MALFORMED_PACKET, what }
+        Self {
+            reason: ReasonCode::MALFORMED_PACKET,
+            what,
+        }
     }
 
     /// A packet that parses, and says something that is not allowed (0x82).
     pub const fn protocol(what: &'static str) -> Self {
-        Self { reason: ReasonCode::PROTOCOL_ERROR, what }
+        Self {
+            reason: ReasonCode::PROTOCOL_ERROR,
+            what,
+        }
     }
 
     /// An error with a reason code of its own.
@@ -122,3 +130,50 @@ impl fmt::Display for DecodeError {
 }
 
 impl std::error::Error for DecodeError {}
+
+/// A CONNECT that could not be decoded, and what a server answers before it
+/// closes the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusedConnect {
+    /// What was wrong.
+    pub error: DecodeError,
+    /// The form of the CONNACK and its code; `None`: close without a word.
+    pub connack: Option<(Version, ReasonCode)>,
+}
+
+impl RefusedConnect {
+    pub(super) const fn silent(error: DecodeError) -> Self {
+        Self {
+            error,
+            connack: None,
+        }
+    }
+
+    /// Answered in MQTT 5, silent before, where no return code fits.
+    pub(super) const fn answered(error: DecodeError, version: Version) -> Self {
+        match version {
+            Version::V5 => Self {
+                error,
+                connack: Some((Version::V5, error.reason)),
+            },
+            _ => Self::silent(error),
+        }
+    }
+
+    /// A version that isn't spoken here, told in the form of `version`: 0x84,
+    /// or return code 1 of 3.x.
+    pub(super) const fn unsupported_version(version: Version) -> Self {
+        let error = DecodeError::with(
+            ReasonCode::UNSUPPORTED_PROTOCOL_VERSION,
+            "a protocol version that is not 3, 4 or 5",
+        );
+        let code = match version {
+            Version::V5 => ReasonCode::UNSUPPORTED_PROTOCOL_VERSION,
+            _ => ReasonCode(1),
+        };
+        Self {
+            error,
+            connack: Some((version, code)),
+        }
+    }
+}

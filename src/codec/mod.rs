@@ -18,7 +18,7 @@ mod packet;
 mod property;
 mod wire;
 
-pub use error::{DecodeError, ReasonCode};
+pub use error::{DecodeError, ReasonCode, RefusedConnect};
 pub use packet::{
     Ack, AckKind, Auth, ConnAck, Connect, Disconnect, Packet, Publish, QoS, RetainHandling, Side,
     SubAck, Subscribe, SubscriptionOptions, SubscriptionRequest, UnsubAck, Unsubscribe, Version,

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::wire::{Reader, write_str, write_bytes};
+use super::wire::{Reader, write_bytes, write_str};
 use super::{DecodeError, Side, write_var_int};
 
 /// One property with its value.
@@ -93,6 +93,18 @@ pub enum Context {
     Auth,
 }
 
+impl Context {
+    /// A property that the packet cannot have. In SUBSCRIBE and UNSUBSCRIBE
+    /// Mosquitto calls that malformed, elsewhere a protocol error.
+    const fn misplaced(self) -> DecodeError {
+        let what = "a property that this packet cannot have";
+        match self {
+            Self::Subscribe | Self::Unsubscribe => DecodeError::malformed(what),
+            _ => DecodeError::protocol(what),
+        }
+    }
+}
+
 impl<'a> Property<'a> {
     /// The identifier on the wire (table 2-4).
     pub const fn id(&self) -> u8 {
@@ -171,7 +183,7 @@ impl<'a> Property<'a> {
             0x01 => Self::PayloadFormatIndicator(flag(reader)?),
             0x02 => Self::MessageExpiryInterval(reader.u32()?),
             0x03 => Self::ContentType(reader.str()?),
-            0x08 => Self::ResponseTopic(reader.str()?),
+            0x08 => Self::ResponseTopic(topic_name(reader.str()?)?),
             0x09 => Self::CorrelationData(reader.binary()?),
             0x0B => Self::SubscriptionIdentifier(nonzero(reader.var_int()?)?),
             0x11 => Self::SessionExpiryInterval(reader.u32()?),
@@ -212,7 +224,10 @@ impl<'a> Property<'a> {
                 matches!(context, C::Publish(Side::Server) | C::Subscribe)
             }
             Self::SessionExpiryInterval(_) => {
-                matches!(context, C::Connect | C::ConnAck | C::Disconnect(Side::Client))
+                matches!(
+                    context,
+                    C::Connect | C::ConnAck | C::Disconnect(Side::Client)
+                )
             }
             Self::AuthenticationMethod(_) | Self::AuthenticationData(_) => {
                 matches!(context, C::Connect | C::ConnAck | C::Auth)
@@ -256,8 +271,19 @@ impl<'a> Property<'a> {
 fn flag(reader: &mut Reader<'_>) -> Result<u8, DecodeError> {
     match reader.u8()? {
         value @ (0 | 1) => Ok(value),
-        _ => Err(DecodeError::protocol("a property that is 0 or 1 has another value")),
+        _ => Err(DecodeError::protocol(
+            "a property that is 0 or 1 has another value",
+        )),
     }
+}
+
+fn topic_name(text: &str) -> Result<&str, DecodeError> {
+    if text.is_empty() || text.contains(['+', '#']) {
+        return Err(DecodeError::protocol(
+            "a response topic that is no topic name",
+        ));
+    }
+    Ok(text)
 }
 
 fn nonzero<T: PartialEq + From<u8>>(value: T) -> Result<T, DecodeError> {
@@ -314,7 +340,11 @@ impl<'a> Properties<'a> {
     pub fn iter(&self) -> impl Iterator<Item = Property<'_>> {
         let mut reader = Reader::new(&self.0);
         std::iter::from_fn(move || {
-            if reader.is_empty() { None } else { Property::decode(&mut reader).ok() }
+            if reader.is_empty() {
+                None
+            } else {
+                Property::decode(&mut reader).ok()
+            }
         })
     }
 
@@ -333,7 +363,7 @@ impl<'a> Properties<'a> {
         while !inner.is_empty() {
             let property = Property::decode(&mut inner)?;
             if !property.allowed_in(context) {
-                return Err(DecodeError::protocol("a property that this packet cannot have"));
+                return Err(context.misplaced());
             }
             let bit = 1u64 << property.id();
             if seen & bit != 0 && !property.repeatable_in(context) {

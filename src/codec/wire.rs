@@ -25,7 +25,9 @@ impl<'a> Frame<'a> {
     pub fn split(buffer: &'a [u8], max_packet_size: usize) -> Result<Option<Self>, DecodeError> {
         let mut length = 0usize;
         for index in 0..4 {
-            let Some(&byte) = buffer.get(1 + index) else { return Ok(None) };
+            let Some(&byte) = buffer.get(1 + index) else {
+                return Ok(None);
+            };
             length |= usize::from(byte & 0x7F) << (7 * index);
             if byte & 0x80 == 0 {
                 let header_len = 2 + index;
@@ -39,7 +41,9 @@ impl<'a> Frame<'a> {
                 return Ok(buffer.get(..total).map(|bytes| Frame { bytes, header_len }));
             }
         }
-        Err(DecodeError::malformed("a remaining length of more than four bytes"))
+        Err(DecodeError::malformed(
+            "a remaining length of more than four bytes",
+        ))
     }
 
     /// The first byte: packet type and flags.
@@ -111,7 +115,9 @@ impl<'a> Reader<'a> {
                 return Ok(value);
             }
         }
-        Err(DecodeError::malformed("a variable byte integer of more than four bytes"))
+        Err(DecodeError::malformed(
+            "a variable byte integer of more than four bytes",
+        ))
     }
 
     /// Binary data (1.5.6).
@@ -130,7 +136,9 @@ impl<'a> Reader<'a> {
         if is_plain_ascii(bytes) || !text.chars().any(is_disallowed) {
             return Ok(text);
         }
-        Err(DecodeError::malformed("a string with a control character or a non-character"))
+        Err(DecodeError::malformed(
+            "a string with a control character or a non-character",
+        ))
     }
 }
 
