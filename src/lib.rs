@@ -1,3 +1,4 @@
 //! Moustique: an MQTT toolkit in the place of Mosquitto.
 
 pub mod codec;
+pub mod session;

@@ -173,7 +173,7 @@ pub(super) const fn var_int_len(value: u32) -> usize {
 }
 
 pub(super) fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    debug_assert!(bytes.len() <= usize::from(u16::MAX));
+    debug_assert!(u16::try_from(bytes.len()).is_ok());
     out.extend_from_slice(&(bytes.len() as u16).to_be_bytes());
     out.extend_from_slice(bytes);
 }

@@ -1,0 +1,124 @@
+//! The receiver's half of QoS 2 (4.3.3) and the receive maximum (4.9).
+
+use super::IdMap;
+
+/// The QoS 2 messages that a peer has sent and not released yet.
+#[derive(Debug, Default)]
+pub struct Incoming {
+    unreleased: IdMap<Unreleased>,
+}
+
+#[derive(Debug)]
+struct Unreleased {
+    /// A hash of topic and payload, to tell a repeat from a peer that uses an
+    /// identifier again too early.
+    fingerprint: u64,
+    repeated: bool,
+}
+
+/// What a received PUBLISH of QoS 2 is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// A new message: take it, send PUBREC.
+    New,
+    /// One that was taken already: send PUBREC only.
+    Repeat,
+    /// The same message for the third time on one connection: a peer that
+    /// doesn't understand PUBREC (Mosquitto ends such a connection, 0x82).
+    RepeatedTooOften,
+    /// More messages than the receive maximum (0x93).
+    TooMany,
+}
+
+impl Incoming {
+    /// Notes a PUBLISH of QoS 2.
+    pub fn publish(&mut self, id: u16, fingerprint: u64, receive_maximum: u16) -> Received {
+        if let Some(known) = self.unreleased.get_mut(&id) {
+            if known.fingerprint != fingerprint {
+                *known = Unreleased {
+                    fingerprint,
+                    repeated: false,
+                };
+                return Received::Repeat;
+            }
+            if std::mem::replace(&mut known.repeated, true) {
+                return Received::RepeatedTooOften;
+            }
+            return Received::Repeat;
+        }
+        if self.unreleased.len() >= usize::from(receive_maximum) {
+            return Received::TooMany;
+        }
+        self.unreleased.insert(
+            id,
+            Unreleased {
+                fingerprint,
+                repeated: false,
+            },
+        );
+        Received::New
+    }
+
+    /// PUBREL: the identifier is free again. False: it was not in use.
+    pub fn pubrel(&mut self, id: u16) -> bool {
+        self.unreleased.remove(&id).is_some()
+    }
+
+    /// Forgets a message that was refused with PUBREC (0x80 and above).
+    pub fn refuse(&mut self, id: u16) {
+        self.unreleased.remove(&id);
+    }
+
+    /// A new connection takes the session up; repeats are expected now.
+    pub fn resume(&mut self) {
+        self.unreleased
+            .values_mut()
+            .for_each(|message| message.repeated = false);
+    }
+
+    /// How many messages are not released.
+    pub fn len(&self) -> usize {
+        self.unreleased.len()
+    }
+
+    /// Whether all messages are released.
+    pub fn is_empty(&self) -> bool {
+        self.unreleased.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_counts_once_until_it_is_released() {
+        let mut flow = Incoming::default();
+        assert_eq!(flow.publish(7, 1, 20), Received::New);
+        assert_eq!(flow.publish(7, 1, 20), Received::Repeat);
+        assert!(flow.pubrel(7));
+        assert!(!flow.pubrel(7));
+        assert_eq!(flow.publish(7, 1, 20), Received::New);
+    }
+
+    #[test]
+    fn a_third_identical_message_is_too_many_but_not_after_a_reconnection() {
+        let mut flow = Incoming::default();
+        flow.publish(7, 1, 20);
+        flow.publish(7, 1, 20);
+        assert_eq!(flow.publish(7, 1, 20), Received::RepeatedTooOften);
+        flow.resume();
+        assert_eq!(flow.publish(7, 1, 20), Received::Repeat);
+        assert_eq!(flow.publish(7, 2, 20), Received::Repeat, "another content");
+        assert_eq!(flow.publish(7, 1, 20), Received::Repeat, "and back");
+    }
+
+    #[test]
+    fn the_receive_maximum_bounds_what_is_unreleased() {
+        let mut flow = Incoming::default();
+        assert_eq!(flow.publish(1, 0, 1), Received::New);
+        assert_eq!(flow.publish(2, 0, 1), Received::TooMany);
+        flow.refuse(1);
+        assert_eq!(flow.publish(2, 0, 1), Received::New);
+    }
+}

@@ -1,0 +1,351 @@
+//! The sender's half of QoS 1 and 2 (4.3.2, 4.3.3), with its queue.
+
+use std::collections::VecDeque;
+
+use super::IdMap;
+use crate::codec::QoS;
+
+/// What waits to be sent to one peer, and what was sent and is not
+/// acknowledged yet.
+///
+/// `M` is a message in the caller's own form. Messages go through
+/// [`push`](Self::push) → [`pop`](Self::pop) → [`send`](Self::send) →
+/// acknowledgement; a message of QoS 0 ends with `pop`.
+#[derive(Debug)]
+pub struct Outgoing<M> {
+    queue: VecDeque<M>,
+    inflight: IdMap<Inflight<M>>,
+    /// Identifiers that were in flight when the last connection ended and that
+    /// this one has not sent again yet, oldest first.
+    resend: VecDeque<u16>,
+    /// The most packets that may be unacknowledged on this connection.
+    window: u16,
+    last_id: u16,
+    next_order: u64,
+}
+
+#[derive(Debug)]
+struct Inflight<M> {
+    /// The place in the order of sending, which a resend keeps (4.6.0).
+    order: u64,
+    stage: Stage<M>,
+}
+
+#[derive(Debug)]
+enum Stage<M> {
+    /// A QoS 1 PUBLISH was sent.
+    AwaitsPubAck(M),
+    /// A QoS 2 PUBLISH was sent.
+    AwaitsPubRec(M),
+    /// PUBREL was sent; the message itself is no longer needed.
+    AwaitsPubComp,
+}
+
+/// What is sent again on a resumed session.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Resend<'a, M> {
+    /// The PUBLISH, with DUP.
+    Publish(u16, &'a M),
+    /// The PUBREL.
+    PubRel(u16),
+}
+
+/// An acknowledgement that doesn't fit what was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowError {
+    /// No message with this packet identifier is in flight.
+    UnknownId,
+    /// The message with this identifier is at another stage.
+    WrongStage,
+}
+
+/// What a PUBREC means.
+#[derive(Debug, PartialEq, Eq)]
+pub enum PubRec<M> {
+    /// The first one: send PUBREL.
+    Release(M),
+    /// A repeat: send PUBREL again.
+    ReleaseAgain,
+    /// The peer refused the message: the flow is over.
+    Refused(M),
+}
+
+impl<M> Outgoing<M> {
+    /// An empty flow with room for `window` unacknowledged packets (1 or more).
+    pub fn new(window: u16) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            inflight: IdMap::default(),
+            resend: VecDeque::new(),
+            window: window.max(1),
+            last_id: 0,
+            next_order: 0,
+        }
+    }
+
+    /// Appends a message to the queue.
+    pub fn push(&mut self, message: M) {
+        self.queue.push_back(message);
+    }
+
+    /// Takes the message at the head of the queue.
+    pub fn pop(&mut self) -> Option<M> {
+        self.queue.pop_front()
+    }
+
+    /// The message at the head of the queue.
+    pub fn head(&self) -> Option<&M> {
+        self.queue.front()
+    }
+
+    /// The messages that wait, oldest first.
+    pub fn queued(&self) -> impl ExactSizeIterator<Item = &M> {
+        self.queue.iter()
+    }
+
+    /// Keeps the waiting messages for which `keep` is true.
+    pub fn retain_queued(&mut self, keep: impl FnMut(&M) -> bool) {
+        self.queue.retain(keep);
+    }
+
+    /// How many messages wait.
+    pub fn queued_len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// How many packets are unacknowledged, those of earlier connections
+    /// included.
+    pub fn inflight_len(&self) -> usize {
+        self.inflight.len()
+    }
+
+    /// Whether nothing waits and nothing is in flight.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.inflight.is_empty()
+    }
+
+    /// Whether a new message of QoS 1 or 2 may be sent now. What is to be sent
+    /// again goes first.
+    pub fn has_room(&self) -> bool {
+        self.resend.is_empty() && self.inflight.len() < usize::from(self.window)
+    }
+
+    /// Notes that `message` is sent at `qos` (1 or 2) and gives it a packet
+    /// identifier. Ask [`has_room`](Self::has_room) first.
+    pub fn send(&mut self, message: M, qos: QoS) -> u16 {
+        let id = self.free_id();
+        let stage = match qos {
+            QoS::ExactlyOnce => Stage::AwaitsPubRec(message),
+            _ => Stage::AwaitsPubAck(message),
+        };
+        self.inflight.insert(
+            id,
+            Inflight {
+                order: self.next_order,
+                stage,
+            },
+        );
+        self.next_order += 1;
+        id
+    }
+
+    /// The next identifier that no packet in flight has. There is one, because
+    /// a window is at most 65 535 and `has_room` keeps it from filling.
+    fn free_id(&mut self) -> u16 {
+        loop {
+            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+            if !self.inflight.contains_key(&self.last_id) {
+                return self.last_id;
+            }
+        }
+    }
+
+    /// PUBACK for a message of QoS 1: gives it back, done.
+    ///
+    /// # Errors
+    /// The identifier is unknown, or belongs to a message of QoS 2.
+    pub fn puback(&mut self, id: u16) -> Result<M, FlowError> {
+        self.take(id, |stage| match stage {
+            Stage::AwaitsPubAck(message) => Ok(message),
+            other => Err(other),
+        })
+    }
+
+    /// PUBREC for a message of QoS 2. `refused`: with a reason code of 0x80 or
+    /// above.
+    ///
+    /// # Errors
+    /// The identifier is unknown, or belongs to a message of QoS 1.
+    pub fn pubrec(&mut self, id: u16, refused: bool) -> Result<PubRec<M>, FlowError> {
+        let Some(entry) = self.inflight.get_mut(&id) else {
+            return Err(FlowError::UnknownId);
+        };
+        match std::mem::replace(&mut entry.stage, Stage::AwaitsPubComp) {
+            Stage::AwaitsPubRec(message) if refused => {
+                self.inflight.remove(&id);
+                Ok(PubRec::Refused(message))
+            }
+            Stage::AwaitsPubRec(message) => Ok(PubRec::Release(message)),
+            Stage::AwaitsPubComp => Ok(PubRec::ReleaseAgain),
+            other @ Stage::AwaitsPubAck(_) => {
+                entry.stage = other;
+                Err(FlowError::WrongStage)
+            }
+        }
+    }
+
+    /// PUBCOMP: the flow of QoS 2 is over.
+    ///
+    /// # Errors
+    /// The identifier is unknown, or its message was not released yet.
+    pub fn pubcomp(&mut self, id: u16) -> Result<(), FlowError> {
+        self.take(id, |stage| match stage {
+            Stage::AwaitsPubComp => Ok(()),
+            other => Err(other),
+        })
+    }
+
+    fn take<T>(
+        &mut self,
+        id: u16,
+        finish: impl FnOnce(Stage<M>) -> Result<T, Stage<M>>,
+    ) -> Result<T, FlowError> {
+        let Some(Inflight { order, stage }) = self.inflight.remove(&id) else {
+            return Err(FlowError::UnknownId);
+        };
+        finish(stage).map_err(|stage| {
+            self.inflight.insert(id, Inflight { order, stage });
+            FlowError::WrongStage
+        })
+    }
+
+    /// A new connection takes the session up: all that is in flight is sent
+    /// again, in its original order, within the new window (4.4).
+    pub fn resume(&mut self, window: u16) {
+        self.window = window.max(1);
+        let mut ids: Vec<_> = self
+            .inflight
+            .iter()
+            .map(|(&id, entry)| (entry.order, id))
+            .collect();
+        ids.sort_unstable();
+        self.resend = ids.into_iter().map(|(_, id)| id).collect();
+    }
+
+    /// The next packet to send again, if there is one and the window allows it.
+    pub fn next_resend(&mut self) -> Option<Resend<'_, M>> {
+        loop {
+            let sent = self.inflight.len().saturating_sub(self.resend.len());
+            if sent >= usize::from(self.window) {
+                return None;
+            }
+            let id = self.resend.pop_front()?;
+            // Acknowledged without being sent again: nothing to do.
+            if self.inflight.contains_key(&id) {
+                return Some(match &self.inflight[&id].stage {
+                    Stage::AwaitsPubAck(message) | Stage::AwaitsPubRec(message) => {
+                        Resend::Publish(id, message)
+                    }
+                    Stage::AwaitsPubComp => Resend::PubRel(id),
+                });
+            }
+        }
+    }
+
+    /// Ends the session: gives back what was never delivered for certain, the
+    /// packets in flight at QoS 1 first, then the queue, in order.
+    pub fn into_undelivered(self) -> impl Iterator<Item = M> {
+        let mut inflight: Vec<_> = self
+            .inflight
+            .into_values()
+            .filter_map(|entry| match entry.stage {
+                Stage::AwaitsPubAck(message) => Some((entry.order, message)),
+                Stage::AwaitsPubRec(_) | Stage::AwaitsPubComp => None,
+            })
+            .collect();
+        inflight.sort_unstable_by_key(|(order, _)| *order);
+        inflight
+            .into_iter()
+            .map(|(_, message)| message)
+            .chain(self.queue)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(window: u16, count: u16, qos: QoS) -> Outgoing<u16> {
+        let mut flow = Outgoing::new(window);
+        for n in 1..=count {
+            assert_eq!(flow.send(n * 10, qos), n);
+        }
+        flow
+    }
+
+    #[test]
+    fn the_window_closes_and_opens() {
+        let mut flow = sent(2, 2, QoS::AtLeastOnce);
+        assert!(!flow.has_room());
+        assert_eq!(flow.puback(2), Ok(20));
+        assert!(flow.has_room());
+    }
+
+    #[test]
+    fn acknowledgements_must_fit_the_stage() {
+        let mut flow = sent(9, 1, QoS::AtLeastOnce);
+        assert_eq!(flow.pubrec(1, false), Err(FlowError::WrongStage));
+        assert_eq!(flow.pubcomp(1), Err(FlowError::WrongStage));
+        assert_eq!(flow.puback(7), Err(FlowError::UnknownId));
+        assert_eq!(flow.puback(1), Ok(10));
+        assert_eq!(flow.puback(1), Err(FlowError::UnknownId));
+
+        let mut flow = sent(9, 1, QoS::ExactlyOnce);
+        assert_eq!(flow.puback(1), Err(FlowError::WrongStage));
+        assert_eq!(flow.pubcomp(1), Err(FlowError::WrongStage));
+        assert_eq!(flow.pubrec(1, false), Ok(PubRec::Release(10)));
+        assert_eq!(flow.pubrec(1, false), Ok(PubRec::ReleaseAgain));
+        assert_eq!(flow.pubcomp(1), Ok(()));
+        assert!(flow.is_empty());
+    }
+
+    #[test]
+    fn a_refusing_pubrec_ends_the_flow() {
+        let mut flow = sent(1, 1, QoS::ExactlyOnce);
+        assert_eq!(flow.pubrec(1, true), Ok(PubRec::Refused(10)));
+        assert!(flow.has_room());
+    }
+
+    #[test]
+    fn a_resumed_session_sends_again_in_order_within_the_new_window() {
+        let mut flow = sent(9, 3, QoS::ExactlyOnce);
+        assert_eq!(flow.pubrec(2, false), Ok(PubRec::Release(20)));
+        flow.resume(2);
+        assert!(!flow.has_room(), "what is sent again goes first");
+        assert_eq!(flow.next_resend(), Some(Resend::Publish(1, &10)));
+        assert_eq!(flow.next_resend(), Some(Resend::PubRel(2)));
+        assert_eq!(flow.next_resend(), None, "the window is full");
+        assert_eq!(flow.pubcomp(2), Ok(()));
+        assert_eq!(flow.next_resend(), Some(Resend::Publish(3, &30)));
+    }
+
+    #[test]
+    fn identifiers_in_use_are_skipped_when_they_wrap() {
+        let mut flow = Outgoing::new(u16::MAX);
+        let kept = flow.send(0, QoS::AtLeastOnce);
+        for _ in 0..70_000u32 {
+            let id = flow.send(1, QoS::AtLeastOnce);
+            assert_ne!(id, kept);
+            assert_ne!(id, 0);
+            assert_eq!(flow.puback(id), Ok(1));
+        }
+    }
+
+    #[test]
+    fn an_ended_session_gives_back_what_another_member_may_get() {
+        let mut flow = sent(9, 2, QoS::AtLeastOnce);
+        flow.send(99, QoS::ExactlyOnce);
+        flow.push(30);
+        assert_eq!(flow.into_undelivered().collect::<Vec<_>>(), [10, 20, 30]);
+    }
+}
