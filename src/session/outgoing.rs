@@ -32,6 +32,7 @@ struct Inflight<M> {
 }
 
 #[derive(Debug)]
+#[expect(clippy::enum_variant_names, reason = "the names say what is awaited")]
 enum Stage<M> {
     /// A QoS 1 PUBLISH was sent.
     AwaitsPubAck(M),
