@@ -1,5 +1,6 @@
 //! Moustique: an MQTT toolkit in the place of Mosquitto.
 
+pub mod broker;
 pub mod codec;
 pub mod session;
 pub mod topic;

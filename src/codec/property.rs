@@ -310,6 +310,11 @@ impl<'a> Properties<'a> {
         Self(Cow::Borrowed(bytes))
     }
 
+    /// The same from bytes of one's own.
+    pub const fn from_encoded_owned(bytes: Vec<u8>) -> Self {
+        Self(Cow::Owned(bytes))
+    }
+
     /// The encoded form, without the length in front.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -1,0 +1,113 @@
+//! What one read of a connection brought.
+
+use std::cell::OnceCell;
+
+use bytes::Bytes;
+
+use crate::codec::{DecodeError, Frame, Packet, Side, Version};
+
+/// The whole packets in a buffer, decoded outside the core and handed to it
+/// together.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    bytes: &'a [u8],
+    /// The packets in order, each with its bytes.
+    pub(super) packets: Vec<(Packet<'a>, Frame<'a>)>,
+    /// What ended the decoding, if it was not the end of the buffer. The
+    /// connection is closed for it after the packets have had their effect.
+    pub(super) error: Option<DecodeError>,
+    consumed: usize,
+    copy: OnceCell<Bytes>,
+}
+
+impl<'a> Batch<'a> {
+    /// Decodes the packets of a client at the start of `bytes`. What follows
+    /// the last whole one stays with the caller, see
+    /// [`consumed`](Self::consumed).
+    pub fn decode(bytes: &'a [u8], version: Version, max_packet_size: u32) -> Self {
+        let mut batch = Self {
+            bytes,
+            packets: Vec::new(),
+            error: None,
+            consumed: 0,
+            copy: OnceCell::new(),
+        };
+        loop {
+            let step = Frame::split(&bytes[batch.consumed..], max_packet_size as usize).and_then(
+                |frame| {
+                    frame
+                        .map(|frame| {
+                            Packet::decode(frame, version, Side::Client).map(|p| (p, frame))
+                        })
+                        .transpose()
+                },
+            );
+            match step {
+                Ok(Some((packet, frame))) => {
+                    batch.consumed += frame.bytes.len();
+                    batch.packets.push((packet, frame));
+                }
+                Ok(None) => return batch,
+                Err(error) => {
+                    batch.error = Some(error);
+                    return batch;
+                }
+            }
+        }
+    }
+
+    /// How many bytes the packets took.
+    pub fn consumed(&self) -> usize {
+        self.consumed
+    }
+
+    /// Whether there is nothing for the core in it.
+    pub fn is_empty(&self) -> bool {
+        self.packets.is_empty() && self.error.is_none()
+    }
+
+    /// A part of the batch that outlives the read buffer. The batch is copied
+    /// once, when the first part is asked for.
+    pub(super) fn share(&self, part: &[u8]) -> Bytes {
+        let copy = self
+            .copy
+            .get_or_init(|| Bytes::copy_from_slice(&self.bytes[..self.consumed]));
+        let start = (part.as_ptr() as usize).wrapping_sub(self.bytes.as_ptr() as usize);
+        // A part of something else (a topic that an alias stood for) is copied.
+        if start
+            .checked_add(part.len())
+            .is_some_and(|end| end <= copy.len())
+        {
+            copy.slice(start..start + part.len())
+        } else {
+            Bytes::copy_from_slice(part)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_packets_are_taken_and_the_rest_stays() {
+        let bytes = [0xC0, 0, 0x30, 5, 0, 1, b'a', b'h', b'i', 0xC0];
+        let batch = Batch::decode(&bytes, Version::V311, 100);
+        assert_eq!(batch.packets.len(), 2);
+        assert_eq!(batch.consumed(), 9);
+        assert_eq!(batch.error, None);
+        let Packet::Publish(publish) = &batch.packets[1].0 else {
+            panic!("{batch:?}")
+        };
+        assert_eq!(batch.share(publish.payload), "hi");
+        assert_eq!(batch.share(b"elsewhere"), "elsewhere");
+    }
+
+    #[test]
+    fn an_error_keeps_the_packets_before_it() {
+        let bytes = [0xC0, 0, 0xC1, 0];
+        let batch = Batch::decode(&bytes, Version::V311, 100);
+        assert_eq!(batch.packets.len(), 1);
+        assert!(batch.error.is_some());
+    }
+}

@@ -1,0 +1,78 @@
+//! One network connection, as the core sees it.
+
+use std::sync::Arc;
+
+use super::session::SessionId;
+use super::settings::Policy;
+use super::subscriptions::Route;
+use super::timers::Millis;
+use crate::codec::Version;
+use crate::session::aliases;
+
+/// A place in the table of connections. The generation tells a connection
+/// from a later one in the same place, so that an event for one that is gone
+/// is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId {
+    pub(super) slot: u32,
+    pub(super) generation: u32,
+}
+
+impl ConnectionId {
+    /// The place alone, below the number of connections that were ever open at
+    /// once: an index for tables of the shell.
+    pub fn slot(self) -> usize {
+        self.slot as usize
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) id: ConnectionId,
+    pub(super) policy: Arc<Policy>,
+    /// The address, for the log.
+    pub(super) peer: Box<str>,
+    pub(super) stage: Stage,
+    pub(super) version: Version,
+    /// Bytes that are about to leave.
+    pub(super) outbox: Vec<u8>,
+    /// Whether the shell was told to look at this connection.
+    pub(super) told: bool,
+    /// One and a half times the keep alive in milliseconds; 0: none.
+    pub(super) patience: Millis,
+    /// When the last packet came.
+    pub(super) heard: Millis,
+    /// The largest packet that the client takes, in bytes.
+    pub(super) max_packet_size: usize,
+    /// The session expiry interval of CONNECT was 0, so that DISCONNECT must
+    /// not raise it.
+    pub(super) expiry_fixed: bool,
+    pub(super) received_aliases: Option<Box<aliases::Received>>,
+    pub(super) assigned_aliases: Option<Box<aliases::Assigned>>,
+    /// The route of the last publication: telemetry repeats its topics.
+    pub(super) last_route: Option<Arc<Route>>,
+    /// Publishers whose reading pauses until this outbox is taken.
+    pub(super) holds_up: Vec<ConnectionId>,
+    /// How many receivers this connection's reading waits for.
+    pub(super) held_up_by: u32,
+    /// It didn't drain in time: QoS 0 beyond the soft limit is lost now.
+    pub(super) stalled: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// No CONNECT was accepted yet.
+    Greeting,
+    Open(SessionId),
+    /// What is in the outbox leaves, then the connection ends.
+    Closing,
+}
+
+impl Connection {
+    pub(super) fn session(&self) -> Option<SessionId> {
+        match self.stage {
+            Stage::Open(session) => Some(session),
+            Stage::Greeting | Stage::Closing => None,
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! One publication while it is handed to all who get it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::batch::Batch;
+use super::publication::{MessageProperties, Publication};
+use super::session::SessionId;
+use super::timers::Millis;
+use crate::codec::{Frame, Properties, Publish, QoS, Version};
+
+/// A message on its way in, with what is made of it only when somebody needs
+/// it: frames in other wire formats, and the forms that outlive the batch.
+#[derive(Debug)]
+pub(super) struct Fanout<'a> {
+    pub(super) topic: &'a Arc<str>,
+    pub(super) payload: &'a [u8],
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+    pub(super) properties: &'a MessageProperties<'a>,
+    pub(super) expires: Option<Millis>,
+    pub(super) publisher: Option<SessionId>,
+    /// The batch that payload and properties are parts of.
+    pub(super) batch: Option<&'a Batch<'a>>,
+    pub(super) frames: Frames<'a>,
+    shared: Option<Arc<Publication>>,
+    detached: Option<Arc<Publication>>,
+}
+
+impl<'a> Fanout<'a> {
+    pub(super) fn new(
+        topic: &'a Arc<str>,
+        payload: &'a [u8],
+        qos: QoS,
+        retain: bool,
+        properties: &'a MessageProperties<'a>,
+        now: Millis,
+    ) -> Self {
+        Self {
+            topic,
+            payload,
+            qos,
+            retain,
+            properties,
+            expires: properties
+                .expiry
+                .map(|seconds| now + Millis::from(seconds) * 1000),
+            publisher: None,
+            batch: None,
+            frames: Frames::default(),
+            shared: None,
+            detached: None,
+        }
+    }
+
+    /// The message for a flight: a part of its read batch, gone soon.
+    pub(super) fn shared(&mut self) -> Arc<Publication> {
+        let Some(batch) = self.batch else {
+            return self.detached();
+        };
+        if self.shared.is_none() {
+            self.shared = Some(Arc::new(self.publication(|part| batch.share(part))));
+        }
+        self.shared.clone().unwrap_or_else(|| self.detached())
+    }
+
+    /// The message for a long stay: a copy, so that it doesn't pin its batch.
+    pub(super) fn detached(&mut self) -> Arc<Publication> {
+        if let Some(detached) = &self.detached {
+            return Arc::clone(detached);
+        }
+        let detached = Arc::new(self.publication(Bytes::copy_from_slice));
+        self.detached = Some(Arc::clone(&detached));
+        detached
+    }
+
+    fn publication(&self, keep: impl Fn(&[u8]) -> Bytes) -> Publication {
+        let keep = |part: &[u8]| {
+            if part.is_empty() {
+                Bytes::new()
+            } else {
+                keep(part)
+            }
+        };
+        Publication {
+            topic: Arc::clone(self.topic),
+            payload: keep(self.payload),
+            properties: keep(&self.properties.kept),
+            qos: self.qos,
+            retain: self.retain,
+            expires: self.expires,
+        }
+    }
+
+    /// The length of a plain frame in bytes.
+    pub(super) fn frame_len(&mut self, version: Version, qos: QoS) -> usize {
+        self.frame(version, qos).0.len()
+    }
+
+    /// Appends a plain frame: no alias, no subscription identifiers.
+    pub(super) fn append(
+        &mut self,
+        out: &mut Vec<u8>,
+        version: Version,
+        qos: QoS,
+        retain: bool,
+        packet_id: u16,
+    ) {
+        let topic_len = self.topic.len();
+        let (frame, header_len) = self.frame(version, qos);
+        let start = out.len();
+        out.extend_from_slice(frame);
+        out[start] = 0x30 | (qos as u8) << 1 | u8::from(retain);
+        if packet_id != 0 {
+            let id = start + header_len + 2 + topic_len;
+            out[id..id + 2].copy_from_slice(&packet_id.to_be_bytes());
+        }
+    }
+
+    /// A frame of the right form; header byte and packet identifier are still
+    /// to be set.
+    fn frame(&mut self, version: Version, qos: QoS) -> (&[u8], usize) {
+        let form = Form {
+            v5: version == Version::V5,
+            with_id: qos != QoS::AtMostOnce,
+        };
+        if let Some((received, frame)) = self.frames.received
+            && received == form
+        {
+            return (frame.bytes, frame.header_len);
+        }
+        let built = &mut self.frames.built[form.index()];
+        if built.is_empty() {
+            let properties = Properties::from_encoded(&self.properties.live);
+            let publish = Publish {
+                dup: false,
+                qos,
+                retain: false,
+                topic: self.topic,
+                packet_id: u16::from(form.with_id),
+                properties,
+                payload: self.payload,
+            };
+            publish.encode(version, built);
+        }
+        let header_len = 2 + built[1..4]
+            .iter()
+            .take_while(|byte| **byte & 0x80 != 0)
+            .count();
+        (built, header_len)
+    }
+}
+
+/// The message as it is on the wire: encoded at most once for each form, and
+/// not at all where the publisher sent it in that form.
+#[derive(Debug, Default)]
+pub(super) struct Frames<'a> {
+    received: Option<(Form, Frame<'a>)>,
+    built: [Vec<u8>; 4],
+}
+
+impl<'a> Frames<'a> {
+    /// Starts from the frame that a publisher sent. It must spell out its
+    /// topic name, and have no alias.
+    pub(super) fn received(frame: Frame<'a>, version: Version, qos: QoS) -> Self {
+        let form = Form {
+            v5: version == Version::V5,
+            with_id: qos != QoS::AtMostOnce,
+        };
+        Self {
+            received: Some((form, frame)),
+            built: Default::default(),
+        }
+    }
+}
+
+/// What makes two frames of one message differ beyond header byte and packet
+/// identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Form {
+    v5: bool,
+    with_id: bool,
+}
+
+impl Form {
+    fn index(self) -> usize {
+        usize::from(self.v5) << 1 | usize::from(self.with_id)
+    }
+}

@@ -1,0 +1,437 @@
+//! The broker as a deterministic state machine.
+//!
+//! It is fed events (a connection opened, these packets came, it is now that
+//! late) and leaves effects: bytes in the outboxes of connections, connections
+//! that the shell should look at, log lines. It opens no socket, reads no
+//! clock, draws no random number.
+//!
+//! | file | concept |
+//! |---|---|
+//! | `mod.rs` | the events |
+//! | `connect.rs` | CONNECT: what is asked, a session's begin, take-over and end |
+//! | `publish.rs` | a publication on its way in, and wills |
+//! | `fanout.rs` | one publication while it is handed out |
+//! | `peers.rs` | the way into outboxes and queues, and acknowledgements |
+//! | `subscribe.rs` | SUBSCRIBE and UNSUBSCRIBE |
+//! | `subscriptions.rs` | who is interested in what; routes |
+//! | `retained.rs` | the last message of each topic |
+//! | `session.rs`, `connection.rs`, `publication.rs` | what the names say |
+//! | `timers.rs`, `sys.rs`, `stats.rs` | time, `$SYS`, figures |
+//! | `settings.rs`, `access.rs`, `refusal.rs`, `log.rs` | limits, rights, refusals, log lines |
+
+mod access;
+mod batch;
+mod connect;
+mod connection;
+mod fanout;
+mod log;
+mod peers;
+mod publication;
+mod publish;
+mod refusal;
+mod retained;
+mod session;
+mod settings;
+mod stats;
+mod subscribe;
+mod subscriptions;
+mod sys;
+#[cfg(test)]
+mod tests;
+mod timers;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use slab::Slab;
+
+pub use access::{Access, AccessControl};
+pub use batch::Batch;
+pub use connect::Decision;
+pub use connection::ConnectionId;
+pub use log::{Kind, Kinds};
+pub use refusal::Refusal;
+pub use settings::{Policy, Settings};
+pub use timers::Millis;
+
+use crate::codec::{Ack, AckKind, Disconnect, Packet, Properties, ReasonCode, Version};
+use connection::{Connection, Stage};
+use peers::Peers;
+use retained::Retained;
+use session::SessionId;
+use stats::Stats;
+use subscriptions::Subscriptions;
+use timers::{Timer, Timers};
+
+/// Buffers that are kept for reuse, and the capacity from which one is not.
+const SPARE_BUFFERS: usize = 64;
+const SPARE_CAPACITY: usize = 256 * 1024;
+
+/// The broker; see the module.
+#[derive(Debug)]
+pub struct Broker {
+    peers: Peers,
+    clients: HashMap<Arc<str>, SessionId>,
+    subscriptions: Subscriptions,
+    retained: Retained,
+    sys: sys::Sys,
+    last_generation: u32,
+    connected: usize,
+}
+
+/// What an event asks the shell to do. Drained by the shell after each event.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Connections to look at with [`Broker::take`].
+    pub wake: Vec<ConnectionId>,
+    /// Log lines.
+    pub log: Vec<(Kind, String)>,
+}
+
+/// What a connection has to do next.
+#[derive(Debug, Default)]
+pub struct Work {
+    /// Bytes to write.
+    pub bytes: Vec<u8>,
+    /// Look again when they are written: there is more.
+    pub more: bool,
+    /// Don't read for now; the connection will be woken.
+    pub pause: bool,
+    /// End the connection when the bytes are written.
+    pub close: bool,
+}
+
+/// How a network connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The client closed it.
+    ByClient,
+    /// It broke; the words are the system's.
+    Broken(String),
+}
+
+impl Broker {
+    /// A broker without clients at the instant `now`.
+    pub fn new(settings: Settings, now: Millis) -> Self {
+        let mut broker = Self {
+            peers: Peers {
+                settings,
+                now,
+                connections: Slab::new(),
+                sessions: Slab::new(),
+                timers: Timers::default(),
+                effects: Effects::default(),
+                stats: Stats::default(),
+                spare: Vec::new(),
+            },
+            clients: HashMap::new(),
+            subscriptions: Subscriptions::default(),
+            retained: Retained::default(),
+            sys: sys::Sys::new(now),
+            last_generation: 0,
+            connected: 0,
+        };
+        broker.start_sys();
+        broker
+    }
+
+    /// The effects of the events since the last call, to be drained.
+    pub fn effects(&mut self) -> &mut Effects {
+        &mut self.peers.effects
+    }
+
+    /// A network connection was accepted. `peer` is its address for the log.
+    pub fn open(&mut self, now: Millis, policy: Arc<Policy>, peer: &str) -> ConnectionId {
+        self.peers.now = now;
+        self.last_generation = self.last_generation.wrapping_add(1);
+        let entry = self.peers.connections.vacant_entry();
+        let id = ConnectionId {
+            slot: entry.key() as u32,
+            generation: self.last_generation,
+        };
+        let port = policy.port;
+        entry.insert(Connection {
+            id,
+            policy,
+            peer: peer.into(),
+            stage: Stage::Greeting,
+            version: Version::V311,
+            outbox: Vec::new(),
+            told: false,
+            patience: 0,
+            heard: now,
+            max_packet_size: usize::MAX,
+            expiry_fixed: false,
+            received_aliases: None,
+            assigned_aliases: None,
+            last_route: None,
+            holds_up: Vec::new(),
+            held_up_by: 0,
+            stalled: false,
+        });
+        self.peers.stats.sockets += 1;
+        self.peers.log(Kind::Notice, |_| {
+            format!("New connection from {peer} on port {port}.")
+        });
+        id
+    }
+
+    /// A connection brought packets after its CONNECT.
+    pub fn receive(&mut self, now: Millis, id: ConnectionId, batch: &Batch<'_>) {
+        self.peers.now = now;
+        self.peers.stats.bytes_received += batch.consumed() as u64;
+        let Some(connection) = self.peers.connection(id) else {
+            return;
+        };
+        connection.heard = now;
+        for (packet, frame) in &batch.packets {
+            // A packet before this one may have ended the connection.
+            let Some(session) = self.peers.connection(id).and_then(|c| c.session()) else {
+                return;
+            };
+            self.peers.stats.messages_received += 1;
+            let outcome = match packet {
+                Packet::Publish(publish) => self.publish(id, session, publish, *frame, batch),
+                Packet::Ack(AckKind::PubRel, ack) => {
+                    self.release(id, session, ack);
+                    Ok(())
+                }
+                other => self.handle(id, session, other),
+            };
+            if let Err(refusal) = outcome {
+                self.close(id, refusal);
+                return;
+            }
+        }
+        if let Some(error) = batch.error {
+            self.close(id, error.into());
+            return;
+        }
+        self.peers.pump(id);
+    }
+
+    fn handle(
+        &mut self,
+        id: ConnectionId,
+        session: SessionId,
+        packet: &Packet<'_>,
+    ) -> Result<(), Refusal> {
+        match packet {
+            Packet::Ack(kind, ack) => {
+                let kind = *kind;
+                self.peers.log(Kind::Debug, |peers| {
+                    let (name, id) = (log_name(kind), peers.name(id));
+                    format!(
+                        "Received {name} from {id} (Mid: {}, RC:{})",
+                        ack.packet_id, ack.reason.0
+                    )
+                });
+                self.peers
+                    .acknowledged(id, session, kind, ack)
+                    .map_err(Refusal::Unexpected)
+            }
+            Packet::Subscribe(subscribe) => self.subscribe(id, session, subscribe),
+            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(id, session, unsubscribe),
+            Packet::PingReq => {
+                self.peers.log(Kind::Debug, |peers| {
+                    format!("Received PINGREQ from {}", peers.name(id))
+                });
+                self.peers.send(id, &Packet::PingResp);
+                self.peers.log(Kind::Debug, |peers| {
+                    format!("Sending PINGRESP to {}", peers.name(id))
+                });
+                Ok(())
+            }
+            Packet::Disconnect(disconnect) => self.disconnect(id, session, disconnect),
+            Packet::Auth(_) => Err(Refusal::Unexpected("AUTH without an authentication method")),
+            Packet::Connect(_) => Err(Refusal::Unexpected("a second CONNECT")),
+            _ => Err(Refusal::Unexpected("a packet that only a server sends")),
+        }
+    }
+
+    /// PUBREL: the message was handed out when it came; its identifier is free.
+    fn release(&mut self, id: ConnectionId, session: SessionId, ack: &Ack<'_>) {
+        let known = self
+            .peers
+            .session(session)
+            .is_some_and(|s| s.incoming.pubrel(ack.packet_id));
+        let reason = if known {
+            ReasonCode::SUCCESS
+        } else {
+            ReasonCode::PACKET_IDENTIFIER_NOT_FOUND
+        };
+        self.peers
+            .acknowledge(id, AckKind::PubComp, ack.packet_id, reason);
+    }
+
+    /// A client says goodbye (3.14).
+    fn disconnect(
+        &mut self,
+        id: ConnectionId,
+        session: SessionId,
+        packet: &Disconnect<'_>,
+    ) -> Result<(), Refusal> {
+        let Some(connection) = self.peers.connection(id) else {
+            return Ok(());
+        };
+        let fixed = connection.expiry_fixed;
+        if let Some(seconds) = crate::property!(packet.properties, SessionExpiryInterval) {
+            if fixed && seconds != 0 {
+                return Err(Refusal::Unexpected(
+                    "a session expiry interval where CONNECT had 0",
+                ));
+            }
+            let expiry = self.session_expiry(Version::V5, false, Some(seconds));
+            if let Some(session) = self.peers.session(session) {
+                session.expiry = expiry;
+            }
+        }
+        let with_will = packet.reason != ReasonCode::SUCCESS;
+        self.peers.log(Kind::Notice, |peers| {
+            format!("Client {} disconnected.", peers.name(id))
+        });
+        self.detach(id, with_will);
+        self.peers.end(id);
+        Ok(())
+    }
+
+    /// What a connection has to do now; `None`: it is gone. Called when all
+    /// bytes of an earlier call are written.
+    pub fn take(&mut self, now: Millis, id: ConnectionId) -> Option<Work> {
+        self.peers.now = now;
+        let more = self.peers.pump(id);
+        self.peers.let_go(id);
+        let connection = self.peers.connection(id)?;
+        connection.told = false;
+        connection.stalled = false;
+        let work = Work {
+            bytes: std::mem::take(&mut connection.outbox),
+            more,
+            pause: connection.held_up_by > 0,
+            close: connection.stage == Stage::Closing,
+        };
+        self.peers.stats.bytes_sent += work.bytes.len() as u64;
+        Some(work)
+    }
+
+    /// Gives a buffer back whose bytes are written.
+    pub fn give_back(&mut self, mut buffer: Vec<u8>) {
+        if self.peers.spare.len() < SPARE_BUFFERS && buffer.capacity() <= SPARE_CAPACITY {
+            buffer.clear();
+            self.peers.spare.push(buffer);
+        }
+    }
+
+    /// The network connection is over. Its place is free afterwards.
+    pub fn closed(&mut self, now: Millis, id: ConnectionId, ended: &Ended) {
+        self.peers.now = now;
+        let Some(connection) = self.peers.connection(id) else {
+            return;
+        };
+        if connection.session().is_some() {
+            self.peers.log(Kind::Notice, |peers| match ended {
+                Ended::ByClient => format!("Client {} closed its connection.", peers.name(id)),
+                Ended::Broken(why) => {
+                    format!(
+                        "Socket error on client {}, disconnecting: {why}.",
+                        peers.name(id)
+                    )
+                }
+            });
+            self.detach(id, true);
+        }
+        self.peers.let_go(id);
+        self.peers.connections.try_remove(id.slot());
+    }
+
+    /// Ends a connection from our side, with the word that its version has.
+    fn close(&mut self, id: ConnectionId, refusal: Refusal) {
+        let Some(connection) = self.peers.connection(id) else {
+            return;
+        };
+        let (version, open) = (connection.version, connection.session().is_some());
+        self.peers.log(Kind::Notice, |peers| {
+            format!("Client {} disconnected{}.", peers.name(id), refusal.text())
+        });
+        if version == Version::V5 && open {
+            let properties = Properties::new();
+            let disconnect = Disconnect {
+                reason: refusal.reason(),
+                properties,
+            };
+            self.peers.send(id, &Packet::Disconnect(disconnect));
+        }
+        if open {
+            self.detach(id, true);
+        }
+        self.peers.end(id);
+    }
+
+    /// Ends all connections, for the end of the broker.
+    pub fn shut_down(&mut self, now: Millis) {
+        self.peers.now = now;
+        let ids: Vec<_> = self.peers.connections.iter().map(|(_, c)| c.id).collect();
+        for id in ids {
+            self.close(id, Refusal::ShuttingDown);
+        }
+    }
+
+    /// When [`tick`](Self::tick) has something to do.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        self.peers.timers.next()
+    }
+
+    /// Time has passed: whatever is due happens.
+    pub fn tick(&mut self, now: Millis) {
+        self.peers.now = now;
+        while let Some(timer) = self.peers.timers.pop_due(now) {
+            match timer {
+                Timer::KeepAlive(id) => self.check_keep_alive(id),
+                Timer::Stalled(id) => {
+                    if let Some(connection) = self.peers.connection(id)
+                        && !connection.holds_up.is_empty()
+                    {
+                        connection.stalled = true;
+                        self.peers.let_go(id);
+                    }
+                }
+                Timer::SessionEnd(id) => self.check_session_end(id),
+                Timer::Will(id) => self.check_will(id),
+                Timer::Sys => self.update_sys(),
+            }
+        }
+    }
+
+    /// A packet costs no timer: the deadline moves when it is looked at.
+    fn check_keep_alive(&mut self, id: ConnectionId) {
+        let now = self.peers.now;
+        let Some(connection) = self.peers.connection(id) else {
+            return;
+        };
+        if connection.session().is_none() {
+            return;
+        }
+        // Whom we don't read from cannot be blamed for silence.
+        let heard = if connection.held_up_by > 0 {
+            now
+        } else {
+            connection.heard
+        };
+        let deadline = heard + connection.patience;
+        if deadline <= now {
+            self.close(id, Refusal::KeepAlive);
+        } else {
+            self.peers.timers.set(deadline, Timer::KeepAlive(id));
+        }
+    }
+}
+
+/// The packet's name in log lines.
+fn log_name(kind: AckKind) -> &'static str {
+    match kind {
+        AckKind::PubAck => "PUBACK",
+        AckKind::PubRec => "PUBREC",
+        AckKind::PubRel => "PUBREL",
+        AckKind::PubComp => "PUBCOMP",
+    }
+}

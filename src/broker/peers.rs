@@ -1,0 +1,559 @@
+//! Sessions and connections, and how a delivery reaches them: straight into
+//! the outbox where there is room, into the queue where there isn't.
+
+use std::sync::Arc;
+
+use slab::Slab;
+
+use super::Effects;
+use super::access::Access;
+use super::connection::{Connection, ConnectionId, Stage};
+use super::fanout::Fanout;
+use super::log::Kind;
+use super::publication::{Delivery, publish_packet};
+use super::session::{Session, SessionId};
+use super::settings::Settings;
+use super::stats::Stats;
+use super::subscriptions::Target;
+use super::timers::{Millis, Timer, Timers};
+use crate::codec::{Ack, AckKind, Packet, Properties, Property, QoS, ReasonCode, Version};
+use crate::session::aliases::Alias;
+use crate::session::{PubRec, Resend};
+
+/// The size of an outbox, in bytes, from which deliveries wait in the queue
+/// and publishers of QoS 0 pause.
+pub(super) const SOFT_LIMIT: usize = 64 * 1024;
+
+/// The size from which QoS 0 is lost even if the receiver drains: what many
+/// publishers together may add before each of them pauses.
+const HARD_LIMIT: usize = 4 * 1024 * 1024;
+
+/// How long a receiver may hold publishers of QoS 0 up, in milliseconds.
+const HOLD_UP: Millis = 100;
+
+#[derive(Debug)]
+pub(super) struct Peers {
+    pub(super) settings: Settings,
+    pub(super) now: Millis,
+    pub(super) connections: Slab<Connection>,
+    pub(super) sessions: Slab<Session>,
+    pub(super) timers: Timers,
+    pub(super) effects: Effects,
+    pub(super) stats: Stats,
+    /// Buffers for outboxes, given back by the shell.
+    pub(super) spare: Vec<Vec<u8>>,
+}
+
+impl Peers {
+    pub(super) fn connection(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.connections
+            .get_mut(id.slot())
+            .filter(|connection| connection.id == id)
+    }
+
+    pub(super) fn session(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.sessions
+            .get_mut(id.slot as usize)
+            .filter(|session| session.id == id)
+    }
+
+    /// The connection ends as soon as its outbox is written.
+    pub(super) fn end(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(id.slot()).filter(|c| c.id == id) {
+            connection.stage = Stage::Closing;
+            tell(connection, &mut self.effects);
+        }
+    }
+
+    /// Adds a log line, if anybody wants its kind.
+    pub(super) fn log(&mut self, kind: Kind, line: impl FnOnce(&Self) -> String) {
+        if self.settings.log.contains(kind) {
+            let line = line(self);
+            self.effects.log.push((kind, line));
+        }
+    }
+
+    /// The client identifier of a connection, as log lines have it.
+    pub(super) fn name(&self, id: ConnectionId) -> Arc<str> {
+        let connection = self.connections.get(id.slot());
+        let session = connection.and_then(Connection::session);
+        session
+            .and_then(|session| self.sessions.get(session.slot as usize))
+            .map_or_else(
+                || "<unknown>".into(),
+                |session| Arc::clone(&session.client_id),
+            )
+    }
+
+    /// Appends a packet to a connection's outbox.
+    pub(super) fn send(&mut self, id: ConnectionId, packet: &Packet<'_>) {
+        let Some(connection) = self.connections.get_mut(id.slot()).filter(|c| c.id == id) else {
+            return;
+        };
+        let version = connection.version;
+        let out = open_outbox(connection, &mut self.effects, &mut self.spare);
+        packet.encode(version, out);
+        self.stats.messages_sent += 1;
+    }
+
+    /// Appends an acknowledgement. Every acknowledgement of a publication goes
+    /// through here, the place where it would wait for a commit.
+    pub(super) fn acknowledge(
+        &mut self,
+        id: ConnectionId,
+        kind: AckKind,
+        packet_id: u16,
+        reason: ReasonCode,
+    ) {
+        self.log(Kind::Debug, |peers| {
+            let name = super::log_name(kind);
+            format!(
+                "Sending {name} to {} (m{packet_id}, rc{})",
+                peers.name(id),
+                reason.0
+            )
+        });
+        self.send(
+            id,
+            &Packet::Ack(
+                kind,
+                Ack {
+                    packet_id,
+                    reason,
+                    properties: Properties::new(),
+                },
+            ),
+        );
+    }
+
+    /// Whether a session could take a message of a shared subscription: the
+    /// higher the better, 0 not at all.
+    pub(super) fn rank(&self, id: SessionId) -> u8 {
+        let Some(session) = self.sessions.get(id.slot as usize).filter(|s| s.id == id) else {
+            return 0;
+        };
+        match session.connection {
+            Some(_) if session.outgoing.queued_len() == 0 && session.outgoing.has_room() => 3,
+            Some(_) => 2,
+            None => 1,
+        }
+    }
+
+    /// Hands a publication to one session.
+    pub(super) fn deliver(&mut self, fanout: &mut Fanout<'_>, target: &Target, group: Option<u32>) {
+        let Some(session) = self
+            .sessions
+            .get_mut(target.session.slot as usize)
+            .filter(|s| s.id == target.session)
+        else {
+            return;
+        };
+        if target.no_local && fanout.publisher == Some(target.session)
+            || !may_read(session, fanout.topic)
+        {
+            return;
+        }
+        let qos = if self.settings.upgrade_outgoing_qos {
+            target.qos
+        } else {
+            target.qos.min(fanout.qos)
+        };
+        let retain = fanout.retain && target.retain_as_published;
+        let connection = session
+            .connection
+            .and_then(|id| self.connections.get_mut(id.slot()).filter(|c| c.id == id));
+        let Some(connection) = connection else {
+            if qos != QoS::AtMostOnce || self.settings.queue_qos0_messages {
+                let publication = fanout.detached();
+                let ids = target.ids.clone();
+                self.enqueue(
+                    target.session,
+                    Delivery {
+                        publication,
+                        qos,
+                        retain,
+                        ids,
+                        group,
+                    },
+                );
+            }
+            return;
+        };
+        let plain = connection.version != Version::V5
+            || target.ids.as_slice().is_empty() && connection.assigned_aliases.is_none();
+        let roomy = connection.outbox.len() < SOFT_LIMIT;
+        if qos == QoS::AtMostOnce {
+            if !roomy && (connection.stalled || connection.outbox.len() >= HARD_LIMIT) {
+                self.stats.dropped += 1;
+                return;
+            }
+        } else if !(roomy && session.outgoing.queued_len() == 0 && session.outgoing.has_room()) {
+            let publication = fanout.shared();
+            let ids = target.ids.clone();
+            self.enqueue(
+                target.session,
+                Delivery {
+                    publication,
+                    qos,
+                    retain,
+                    ids,
+                    group,
+                },
+            );
+            return;
+        }
+        let (id, version) = (connection.id, connection.version);
+        if plain && fanout.frame_len(version, qos) > connection.max_packet_size {
+            return;
+        }
+        // Only a message that a flight keeps, or that is encoded for this one
+        // receiver, needs more than its frame.
+        let delivery = (qos != QoS::AtMostOnce || !plain).then(|| Delivery {
+            publication: fanout.shared(),
+            qos,
+            retain,
+            ids: target.ids.clone(),
+            group,
+        });
+        if plain {
+            let packet_id = match delivery {
+                Some(delivery) if qos != QoS::AtMostOnce => session.outgoing.send(delivery, qos),
+                _ => 0,
+            };
+            let out = open_outbox(connection, &mut self.effects, &mut self.spare);
+            fanout.append(out, version, qos, retain, packet_id);
+            self.stats.count_publish_sent(fanout.payload.len());
+            self.log_publish_sent(
+                id,
+                qos,
+                retain,
+                packet_id,
+                fanout.topic,
+                fanout.payload.len(),
+            );
+        } else if let Some(delivery) = delivery {
+            self.transmit(id, target.session, delivery);
+        }
+        if !roomy && qos == QoS::AtMostOnce {
+            self.hold_up(fanout.publisher, id);
+        }
+    }
+
+    fn log_publish_sent(
+        &mut self,
+        id: ConnectionId,
+        qos: QoS,
+        retain: bool,
+        packet_id: u16,
+        topic: &str,
+        length: usize,
+    ) {
+        self.log(Kind::Debug, |peers| {
+            format!(
+                "Sending PUBLISH to {} (d0, q{}, r{}, m{packet_id}, '{topic}', ... ({length} bytes))",
+                peers.name(id),
+                qos as u8,
+                u8::from(retain),
+            )
+        });
+    }
+
+    /// Gives a delivery its packet identifier and appends its packet.
+    fn transmit(&mut self, id: ConnectionId, session: SessionId, delivery: Delivery) {
+        let Some(session) = self.sessions.get_mut(session.slot as usize) else {
+            return;
+        };
+        let Some(connection) = self.connections.get_mut(id.slot()) else {
+            return;
+        };
+        let now = self.now;
+        if !fits(connection, &delivery, now) {
+            return;
+        }
+        let packet_id = match delivery.qos {
+            QoS::AtMostOnce => 0,
+            qos => session.outgoing.send(delivery.clone(), qos),
+        };
+        open_outbox(connection, &mut self.effects, &mut self.spare);
+        append_delivery(connection, &delivery, packet_id, false, now);
+        let publication = &delivery.publication;
+        self.stats.count_publish_sent(publication.payload.len());
+        let length = publication.payload.len();
+        self.log_publish_sent(
+            id,
+            delivery.qos,
+            delivery.retain,
+            packet_id,
+            &publication.topic,
+            length,
+        );
+    }
+
+    /// Lets a delivery wait for its session, within the limits.
+    pub(super) fn enqueue(&mut self, id: SessionId, delivery: Delivery) {
+        let Settings {
+            max_queued_messages,
+            max_queued_bytes,
+            ..
+        } = self.settings;
+        let Some(session) = self.sessions.get_mut(id.slot as usize) else {
+            return;
+        };
+        if session.outgoing.queued_len() < max_queued_messages
+            && session.queued_bytes.saturating_add(delivery.size()) <= max_queued_bytes
+        {
+            session.overflow_told = false;
+            session.enqueue(delivery);
+            return;
+        }
+        self.stats.dropped += 1;
+        if !std::mem::replace(&mut session.overflow_told, true) {
+            let (client, waiting) = (
+                Arc::clone(&session.client_id),
+                session.outgoing.queued_len(),
+            );
+            let bytes = session.queued_bytes;
+            self.log(Kind::Notice, |_| {
+                format!(
+                    "Outgoing messages are being dropped for client {client}: {waiting} messages \
+                     ({bytes} bytes) are waiting, the limits are max_queued_messages and \
+                     max_queued_bytes."
+                )
+            });
+        }
+    }
+
+    /// The publisher stops reading until the receiver's outbox is taken.
+    fn hold_up(&mut self, publisher: Option<SessionId>, receiver: ConnectionId) {
+        let Some(publisher) = publisher
+            .and_then(|id| self.sessions.get(id.slot as usize))
+            .and_then(|session| session.connection)
+        else {
+            return;
+        };
+        let Some(connection) = self.connection(receiver) else {
+            return;
+        };
+        if connection.stalled || connection.holds_up.contains(&publisher) {
+            return;
+        }
+        connection.holds_up.push(publisher);
+        let first = connection.holds_up.len() == 1;
+        if first {
+            self.timers
+                .set(self.now + HOLD_UP, Timer::Stalled(receiver));
+        }
+        if let Some(publisher) = self.connection(publisher) {
+            publisher.held_up_by += 1;
+        }
+    }
+
+    /// Publishers that waited for a receiver go on.
+    pub(super) fn let_go(&mut self, receiver: ConnectionId) {
+        let Some(connection) = self.connection(receiver) else {
+            return;
+        };
+        for publisher in std::mem::take(&mut connection.holds_up) {
+            let Some(connection) = self.connections.get_mut(publisher.slot()) else {
+                continue;
+            };
+            if connection.id != publisher {
+                continue;
+            }
+            connection.held_up_by -= 1;
+            if connection.held_up_by == 0 {
+                tell(connection, &mut self.effects);
+            }
+        }
+    }
+
+    /// Moves deliveries from the queue to the outbox as far as both limits
+    /// allow. True: the outbox is full, and more could follow.
+    pub(super) fn pump(&mut self, id: ConnectionId) -> bool {
+        let Some(session) = self
+            .connection(id)
+            .and_then(|connection| connection.session())
+        else {
+            return false;
+        };
+        loop {
+            let Some(connection) = self.connections.get_mut(id.slot()) else {
+                return false;
+            };
+            let Some(flow) = self.sessions.get_mut(session.slot as usize) else {
+                return false;
+            };
+            let full = connection.outbox.len() >= SOFT_LIMIT;
+            if full {
+                return flow.outgoing.queued_len() > 0;
+            }
+            match flow.outgoing.next_resend() {
+                Some(Resend::PubRel(packet_id)) => {
+                    self.acknowledge(id, AckKind::PubRel, packet_id, ReasonCode::SUCCESS);
+                    continue;
+                }
+                Some(Resend::Publish(packet_id, delivery)) => {
+                    let delivery = delivery.clone();
+                    open_outbox(connection, &mut self.effects, &mut self.spare);
+                    append_delivery(connection, &delivery, packet_id, true, self.now);
+                    self.stats
+                        .count_publish_sent(delivery.publication.payload.len());
+                    continue;
+                }
+                None => {}
+            }
+            let room = flow.outgoing.has_room();
+            if !flow
+                .outgoing
+                .head()
+                .is_some_and(|head| room || head.qos == QoS::AtMostOnce)
+            {
+                return false;
+            }
+            let Some(delivery) = flow.dequeue() else {
+                return false;
+            };
+            if !delivery.publication.is_expired(self.now)
+                && may_read(flow, &delivery.publication.topic)
+            {
+                self.transmit(id, session, delivery);
+            }
+        }
+    }
+
+    /// PUBACK, PUBREC and PUBCOMP from a client.
+    ///
+    /// # Errors
+    /// The words for a protocol error.
+    pub(super) fn acknowledged(
+        &mut self,
+        id: ConnectionId,
+        session: SessionId,
+        kind: AckKind,
+        ack: &Ack<'_>,
+    ) -> Result<(), &'static str> {
+        use crate::session::FlowError::{UnknownId, WrongStage};
+        let Some(session) = self.session(session) else {
+            return Ok(());
+        };
+        let flow = &mut session.outgoing;
+        match kind {
+            AckKind::PubAck => match flow.puback(ack.packet_id) {
+                Err(WrongStage) => return Err("PUBACK for a message of QoS 2"),
+                Ok(_) | Err(UnknownId) => {}
+            },
+            AckKind::PubRec => match flow.pubrec(ack.packet_id, ack.reason.is_error()) {
+                Ok(PubRec::Refused(_)) => {}
+                Ok(PubRec::Release(_) | PubRec::ReleaseAgain) => {
+                    self.acknowledge(id, AckKind::PubRel, ack.packet_id, ReasonCode::SUCCESS);
+                }
+                Err(UnknownId) if ack.reason.is_error() => {}
+                Err(UnknownId) => {
+                    let reason = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
+                    self.acknowledge(id, AckKind::PubRel, ack.packet_id, reason);
+                }
+                Err(WrongStage) => return Err("PUBREC for a message of QoS 1"),
+            },
+            AckKind::PubComp => match flow.pubcomp(ack.packet_id) {
+                Err(WrongStage) => return Err("PUBCOMP before PUBREC"),
+                Ok(()) | Err(UnknownId) => {}
+            },
+            AckKind::PubRel => {}
+        }
+        Ok(())
+    }
+}
+
+/// Whether the session's client may receive messages of a topic.
+fn may_read(session: &Session, topic: &str) -> bool {
+    session.policy.access.as_ref().is_none_or(|access| {
+        access.allows(
+            &session.client_id,
+            session.username.as_deref(),
+            Access::Read,
+            topic,
+        )
+    })
+}
+
+/// The outbox of a connection, with a buffer in it; the shell will be told.
+fn open_outbox<'a>(
+    connection: &'a mut Connection,
+    effects: &mut Effects,
+    spare: &mut Vec<Vec<u8>>,
+) -> &'a mut Vec<u8> {
+    tell(connection, effects);
+    if connection.outbox.capacity() == 0
+        && let Some(buffer) = spare.pop()
+    {
+        connection.outbox = buffer;
+    }
+    &mut connection.outbox
+}
+
+/// Asks the shell to look at a connection, once until it does.
+fn tell(connection: &mut Connection, effects: &mut Effects) {
+    if !std::mem::replace(&mut connection.told, true) {
+        effects.wake.push(connection.id);
+    }
+}
+
+/// Whether the client takes a packet of that size. Asked before the delivery
+/// is given a packet identifier or an alias (3.1.2.11.4).
+fn fits(connection: &Connection, delivery: &Delivery, now: Millis) -> bool {
+    plain_len(connection, delivery, now) <= connection.max_packet_size
+}
+
+/// The length of the packet without an alias; not looked at where the client
+/// takes any.
+fn plain_len(connection: &Connection, delivery: &Delivery, now: Millis) -> usize {
+    if connection.max_packet_size == usize::MAX {
+        return 0;
+    }
+    let properties = properties_for(connection, delivery, now);
+    let id = u16::from(delivery.qos != QoS::AtMostOnce);
+    publish_packet(&delivery.publication.topic, delivery, properties, id, false)
+        .encoded_len(connection.version)
+}
+
+fn properties_for<'a>(
+    connection: &Connection,
+    delivery: &'a Delivery,
+    now: Millis,
+) -> Properties<'a> {
+    match connection.version {
+        Version::V5 => delivery.publication.delivery_properties(&delivery.ids, now),
+        _ => Properties::new(),
+    }
+}
+
+fn append_delivery(
+    connection: &mut Connection,
+    delivery: &Delivery,
+    packet_id: u16,
+    dup: bool,
+    now: Millis,
+) {
+    let room_for_alias = connection
+        .max_packet_size
+        .saturating_sub(plain_len(connection, delivery, now))
+        >= 4;
+    let mut properties = properties_for(connection, delivery, now);
+    let mut topic = &*delivery.publication.topic;
+    // An alias takes three bytes; it must not make a packet longer.
+    if let Some(aliases) = &mut connection.assigned_aliases
+        && topic.len() > 3
+        && room_for_alias
+    {
+        match aliases.assign(topic) {
+            Alias::None => {}
+            Alias::New(alias) => properties.push(Property::TopicAlias(alias)),
+            Alias::Known(alias) => {
+                properties.push(Property::TopicAlias(alias));
+                topic = "";
+            }
+        }
+    }
+    publish_packet(topic, delivery, properties, packet_id, dup)
+        .encode(connection.version, &mut connection.outbox);
+}

@@ -1,0 +1,171 @@
+//! One message inside the broker, and its way to one session.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::timers::Millis;
+use crate::codec::{Properties, Property, Publish, QoS};
+
+/// An application message that something keeps: a queue, a flight, the
+/// retained messages. Shared by reference among all of them.
+#[derive(Debug)]
+pub(super) struct Publication {
+    pub(super) topic: Arc<str>,
+    pub(super) payload: Bytes,
+    /// The properties that travel with the message, encoded, without expiry.
+    pub(super) properties: Bytes,
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+    /// When the message expires (3.3.2.3.3).
+    pub(super) expires: Option<Millis>,
+}
+
+impl Publication {
+    pub(super) fn is_expired(&self, now: Millis) -> bool {
+        self.expires.is_some_and(|at| now > at)
+    }
+
+    /// The properties of a delivery in MQTT 5: subscription identifiers, what
+    /// the publisher said, and what remains of the expiry interval.
+    pub(super) fn delivery_properties(&self, ids: &Ids, now: Millis) -> Properties<'_> {
+        if self.expires.is_none() && matches!(ids, Ids::None) {
+            return Properties::from_encoded(&self.properties);
+        }
+        let mut encoded = Vec::with_capacity(self.properties.len() + 10);
+        ids.encode(&mut encoded);
+        encoded.extend_from_slice(&self.properties);
+        if let Some(at) = self.expires {
+            let seconds = at.saturating_sub(now).div_ceil(1000) as u32;
+            Property::MessageExpiryInterval(seconds).encode(&mut encoded);
+        }
+        Properties::from_encoded_owned(encoded)
+    }
+}
+
+/// A publication on its way to one session.
+#[derive(Clone, Debug)]
+pub(super) struct Delivery {
+    pub(super) publication: Arc<Publication>,
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+    pub(super) ids: Ids,
+    /// The shared subscription that it was chosen for.
+    pub(super) group: Option<u32>,
+}
+
+impl Delivery {
+    /// What counts against `max_queued_bytes`.
+    pub(super) fn size(&self) -> usize {
+        self.publication.payload.len()
+    }
+}
+
+/// Subscription identifiers of a delivery (3.3.2.3.8).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Ids {
+    #[default]
+    None,
+    One(u32),
+    Many(Arc<[u32]>),
+}
+
+impl Ids {
+    pub(super) fn new(id: Option<u32>) -> Self {
+        id.map_or(Self::None, Self::One)
+    }
+
+    pub(super) fn as_slice(&self) -> &[u32] {
+        match self {
+            Self::None => &[],
+            Self::One(id) => std::slice::from_ref(id),
+            Self::Many(ids) => ids,
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        *self = match [self.as_slice(), other.as_slice()].concat().as_slice() {
+            [] => Self::None,
+            [id] => Self::One(*id),
+            ids => Self::Many(ids.into()),
+        };
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        for &id in self.as_slice() {
+            Property::SubscriptionIdentifier(id).encode(out);
+        }
+    }
+}
+
+/// The properties of a received message, sorted by what the broker does with
+/// them.
+#[derive(Debug, Default)]
+pub(super) struct MessageProperties<'a> {
+    /// What is forwarded at once: all but the alias.
+    pub(super) live: Cow<'a, [u8]>,
+    /// What is kept: without the expiry interval, which shrinks.
+    pub(super) kept: Cow<'a, [u8]>,
+    /// Seconds.
+    pub(super) expiry: Option<u32>,
+    pub(super) alias: Option<u16>,
+    /// Seconds; wills only.
+    pub(super) will_delay: u32,
+}
+
+impl<'a> MessageProperties<'a> {
+    pub(super) fn new(properties: &'a Properties<'_>) -> Self {
+        const TOPIC_ALIAS: u8 = Property::TopicAlias(0).id();
+        const WILL_DELAY: u8 = Property::WillDelayInterval(0).id();
+        const EXPIRY: u8 = Property::MessageExpiryInterval(0).id();
+
+        if properties.is_empty() {
+            return Self::default();
+        }
+        Self {
+            live: without(properties, &[TOPIC_ALIAS, WILL_DELAY]),
+            kept: without(properties, &[TOPIC_ALIAS, WILL_DELAY, EXPIRY]),
+            expiry: crate::property!(properties, MessageExpiryInterval),
+            alias: crate::property!(properties, TopicAlias),
+            will_delay: crate::property!(properties, WillDelayInterval).unwrap_or(0),
+        }
+    }
+}
+
+/// The encoded properties without those of certain identifiers.
+fn without<'a>(properties: &'a Properties<'_>, ids: &[u8]) -> Cow<'a, [u8]> {
+    if !properties
+        .iter()
+        .any(|property| ids.contains(&property.id()))
+    {
+        return Cow::Borrowed(properties.as_bytes());
+    }
+    let mut kept = Vec::with_capacity(properties.as_bytes().len());
+    for property in properties
+        .iter()
+        .filter(|property| !ids.contains(&property.id()))
+    {
+        property.encode(&mut kept);
+    }
+    Cow::Owned(kept)
+}
+
+/// A PUBLISH in the form that the codec wants it, from what a delivery keeps.
+pub(super) fn publish_packet<'a>(
+    topic: &'a str,
+    delivery: &'a Delivery,
+    properties: Properties<'a>,
+    packet_id: u16,
+    dup: bool,
+) -> Publish<'a> {
+    Publish {
+        dup,
+        qos: delivery.qos,
+        retain: delivery.retain,
+        topic,
+        packet_id,
+        properties,
+        payload: &delivery.publication.payload,
+    }
+}

@@ -1,0 +1,340 @@
+//! A publication on its way in: PUBLISH (3.3), wills (3.1.2.5), our own.
+
+use std::sync::Arc;
+
+use super::access::Access;
+use super::batch::Batch;
+use super::connection::ConnectionId;
+use super::fanout::{Fanout, Frames};
+use super::log::Kind;
+use super::publication::MessageProperties;
+use super::session::{Session, SessionId, Will};
+use super::subscriptions::Route;
+use super::{Broker, Policy, Refusal};
+use crate::codec::{AckKind, Frame, Publish, QoS, ReasonCode};
+use crate::session::Received;
+
+impl Broker {
+    pub(super) fn publish(
+        &mut self,
+        id: ConnectionId,
+        session: SessionId,
+        publish: &Publish<'_>,
+        frame: Frame<'_>,
+        batch: &Batch<'_>,
+    ) -> Result<(), Refusal> {
+        let properties = MessageProperties::new(&publish.properties);
+        self.log_received(id, publish);
+        let stats = &mut self.peers.stats;
+        stats.publish_received += 1;
+        stats.publish_bytes_received += publish.payload.len() as u64;
+
+        let route = self.find_route(id, publish.topic, properties.alias)?;
+        let Some(connection) = self.peers.connection(id) else {
+            return Ok(());
+        };
+        let version = connection.version;
+        if publish.qos as u8 > connection.policy.max_qos {
+            return Err(Refusal::QoS);
+        }
+        if publish.retain && !self.peers.settings.retain_available {
+            return Err(Refusal::Retain);
+        }
+        if publish.qos == QoS::ExactlyOnce && !self.is_new(session, publish)? {
+            self.peers
+                .acknowledge(id, AckKind::PubRec, publish.packet_id, ReasonCode::SUCCESS);
+            return Ok(());
+        }
+        let reason = match self.check_publish(session, &route.topic, publish) {
+            Err(reason) => {
+                self.refuse_publish(session, publish, reason);
+                reason
+            }
+            Ok(()) => {
+                let mut fanout = Fanout::new(
+                    &route.topic,
+                    publish.payload,
+                    publish.qos,
+                    publish.retain,
+                    &properties,
+                    self.peers.now,
+                );
+                fanout.publisher = Some(session);
+                fanout.batch = Some(batch);
+                if properties.alias.is_none() {
+                    fanout.frames = Frames::received(frame, version, publish.qos);
+                }
+                let matched = self.distribute(&route, &mut fanout);
+                // Only PUBACK tells that nobody listens, as in Mosquitto.
+                if matched || publish.qos != QoS::AtLeastOnce {
+                    ReasonCode::SUCCESS
+                } else {
+                    ReasonCode::NO_MATCHING_SUBSCRIBERS
+                }
+            }
+        };
+        match publish.qos {
+            QoS::AtMostOnce => {}
+            QoS::AtLeastOnce => {
+                self.peers
+                    .acknowledge(id, AckKind::PubAck, publish.packet_id, reason);
+            }
+            QoS::ExactlyOnce => {
+                self.peers
+                    .acknowledge(id, AckKind::PubRec, publish.packet_id, reason);
+            }
+        }
+        if let Some(connection) = self.peers.connection(id) {
+            connection.last_route = Some(route);
+        }
+        Ok(())
+    }
+
+    fn log_received(&mut self, id: ConnectionId, publish: &Publish<'_>) {
+        self.peers.log(Kind::Debug, |peers| {
+            format!(
+                "Received PUBLISH from {} (d{}, q{}, r{}, m{}, '{}', ... ({} bytes))",
+                peers.name(id),
+                u8::from(publish.dup),
+                publish.qos as u8,
+                u8::from(publish.retain),
+                publish.packet_id,
+                publish.topic,
+                publish.payload.len(),
+            )
+        });
+    }
+
+    /// The route of the topic that a PUBLISH names or has an alias for
+    /// (3.3.2.3.4).
+    fn find_route(
+        &mut self,
+        id: ConnectionId,
+        topic: &str,
+        alias: Option<u16>,
+    ) -> Result<Arc<Route>, Refusal> {
+        let merge = !self.peers.settings.allow_duplicate_messages;
+        let Some(connection) = self.peers.connection(id) else {
+            return Ok(self.subscriptions.route(topic, merge));
+        };
+        let topic = match alias {
+            None => topic,
+            Some(alias) => {
+                let maximum = connection.policy.max_topic_alias;
+                if alias == 0 || alias > maximum {
+                    return Err(Refusal::TopicAlias);
+                }
+                let aliases = connection.received_aliases.get_or_insert_default();
+                if !topic.is_empty() {
+                    aliases.set(alias, topic, maximum);
+                }
+                aliases
+                    .get(alias)
+                    .ok_or(Refusal::Unexpected("a topic alias that was never set"))?
+            }
+        };
+        if let Some(last) = &connection.last_route
+            && *last.topic == *topic
+            && self.subscriptions.is_current(last)
+        {
+            return Ok(Arc::clone(last));
+        }
+        Ok(self.subscriptions.route(topic, merge))
+    }
+
+    /// Whether a message of QoS 2 is not a repeat.
+    fn is_new(&mut self, session: SessionId, publish: &Publish<'_>) -> Result<bool, Refusal> {
+        let receive_maximum = self.peers.settings.max_inflight_messages;
+        let Some(session) = self.peers.session(session) else {
+            return Ok(false);
+        };
+        // Only MQTT 5 tells its clients how many may be in flight.
+        let receive_maximum = match session.version {
+            crate::codec::Version::V5 => receive_maximum,
+            _ => u16::MAX,
+        };
+        let fingerprint = fingerprint(publish);
+        match session
+            .incoming
+            .publish(publish.packet_id, fingerprint, receive_maximum)
+        {
+            Received::New => Ok(true),
+            Received::Repeat => Ok(false),
+            Received::RepeatedTooOften => Err(Refusal::Unexpected(
+                "the same message of QoS 2 for the third time",
+            )),
+            Received::TooMany => Err(Refusal::ReceiveMaximum),
+        }
+    }
+
+    fn check_publish(
+        &mut self,
+        session: SessionId,
+        topic: &str,
+        publish: &Publish<'_>,
+    ) -> Result<(), ReasonCode> {
+        let limit = self.peers.settings.message_size_limit as usize;
+        if publish.payload.len() > limit {
+            return Err(ReasonCode::PACKET_TOO_LARGE);
+        }
+        let Some(session) = self.peers.session(session) else {
+            return Ok(());
+        };
+        let user = session.username.as_deref();
+        if may_write(&session.policy, &session.client_id, user, topic) {
+            return Ok(());
+        }
+        Err(ReasonCode::NOT_AUTHORIZED)
+    }
+
+    fn refuse_publish(&mut self, session: SessionId, publish: &Publish<'_>, reason: ReasonCode) {
+        let Some(session) = self.peers.session(session) else {
+            return;
+        };
+        session.incoming.refuse(publish.packet_id);
+        let client_id = Arc::clone(&session.client_id);
+        self.peers.log(Kind::Debug, |_| {
+            format!(
+                "Denied PUBLISH from {client_id} (d{}, q{}, r{}, m{}, '{}', ... ({} bytes)): {reason}",
+                u8::from(publish.dup),
+                publish.qos as u8,
+                u8::from(publish.retain),
+                publish.packet_id,
+                publish.topic,
+                publish.payload.len(),
+            )
+        });
+    }
+
+    /// Keeps a message if it is retained, and hands it to all who subscribed.
+    /// Returns whether anybody has.
+    pub(super) fn distribute(&mut self, route: &Route, fanout: &mut Fanout<'_>) -> bool {
+        if fanout.retain {
+            if fanout.payload.is_empty() {
+                self.retained.clear(fanout.topic);
+            } else {
+                self.retained.set(fanout.detached());
+            }
+        }
+        for target in &route.targets {
+            self.peers.deliver(fanout, target, None);
+        }
+        for &group in &route.groups {
+            let peers = &self.peers;
+            let chosen = self
+                .subscriptions
+                .choose(group, |session| peers.rank(session));
+            if let Some(target) = chosen {
+                self.peers.deliver(fanout, &target, Some(group));
+            }
+        }
+        !(route.targets.is_empty() && route.groups.is_empty())
+    }
+
+    /// Publishes a will whose moment has come.
+    pub(super) fn check_will(&mut self, id: SessionId) {
+        let now = self.peers.now;
+        let Some(session) = self.peers.session(id) else {
+            return;
+        };
+        let due = session.will.as_ref().and_then(|will| will.due);
+        if session.connection.is_some() || due.is_none_or(|due| due > now) {
+            return;
+        }
+        let Some(will) = session.will.take() else {
+            return;
+        };
+        let (policy, client_id) = (Arc::clone(&session.policy), Arc::clone(&session.client_id));
+        let username = session.username.clone();
+        self.send_will(&policy, &client_id, username.as_deref(), *will);
+    }
+
+    /// Publishes the will of a session that ends.
+    pub(super) fn publish_will(&mut self, session: &Session, will: Will) {
+        let user = session.username.as_deref();
+        self.send_will(&session.policy, &session.client_id, user, will);
+    }
+
+    /// Rights are asked again: they may have changed since CONNECT.
+    fn send_will(&mut self, policy: &Policy, client_id: &str, user: Option<&str>, will: Will) {
+        if !may_write(policy, client_id, user, &will.publication.topic) {
+            return;
+        }
+        let publication = will.publication;
+        let mut live = publication.properties.to_vec();
+        if let Some(seconds) = will.expiry {
+            crate::codec::Property::MessageExpiryInterval(seconds).encode(&mut live);
+        }
+        let properties = MessageProperties {
+            live: live.into(),
+            kept: (&*publication.properties).into(),
+            expiry: will.expiry,
+            ..MessageProperties::default()
+        };
+        let (qos, retain) = (publication.qos, publication.retain);
+        self.publish_own(
+            &publication.topic,
+            &publication.payload,
+            qos,
+            retain,
+            &properties,
+        );
+    }
+
+    /// Publishes a message that no connection sent.
+    pub(super) fn publish_own(
+        &mut self,
+        topic: &str,
+        payload: &[u8],
+        qos: QoS,
+        retain: bool,
+        properties: &MessageProperties<'_>,
+    ) {
+        let retain = retain && self.peers.settings.retain_available;
+        let route = self
+            .subscriptions
+            .route(topic, !self.peers.settings.allow_duplicate_messages);
+        let now = self.peers.now;
+        let mut fanout = Fanout::new(&route.topic, payload, qos, retain, properties, now);
+        self.distribute(&route, &mut fanout);
+    }
+}
+
+/// Whether a client may publish to a topic: never to those that the broker
+/// itself speaks on, and otherwise by its rights.
+pub(super) fn may_write(
+    policy: &Policy,
+    client_id: &str,
+    username: Option<&str>,
+    topic: &str,
+) -> bool {
+    if topic.starts_with('$') && is_reserved(topic) {
+        return false;
+    }
+    policy
+        .access
+        .as_ref()
+        .is_none_or(|access| access.allows(client_id, username, Access::Write, topic))
+}
+
+/// Bridges tell their state below `$SYS`; everything else there is ours.
+fn is_reserved(topic: &str) -> bool {
+    let bridge_state = topic.starts_with("$SYS/broker/connection/") && topic.ends_with("/state");
+    ["$SYS/", "$share/", "$CONTROL/"]
+        .iter()
+        .any(|root| topic.starts_with(root))
+        && !bridge_state
+}
+
+/// Tells one message from another with the same packet identifier (FNV-1a; a
+/// collision only means that a peer's mistake isn't noticed).
+fn fingerprint(publish: &Publish<'_>) -> u64 {
+    let bytes = publish
+        .topic
+        .bytes()
+        .chain([0])
+        .chain(publish.payload.iter().copied());
+    bytes.fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+    })
+}

@@ -1,0 +1,109 @@
+//! What the core is told by the configuration.
+
+use std::sync::Arc;
+
+use super::access::AccessControl;
+use super::log::Kinds;
+
+/// Limits and habits of the whole broker. The defaults are Mosquitto 2.1's.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The text of `$SYS/broker/version`.
+    pub version: String,
+    /// Unacknowledged packets of QoS 1 and 2 towards one client, and from one
+    /// (the receive maximum in CONNACK).
+    pub max_inflight_messages: u16,
+    /// Messages that may wait for one session beyond those in flight.
+    pub max_queued_messages: usize,
+    /// Payload bytes that may wait for one session.
+    pub max_queued_bytes: usize,
+    /// Whether QoS 0 waits for clients that are away too.
+    pub queue_qos0_messages: bool,
+    /// Deliver at the QoS of the subscription, even above the publication's.
+    pub upgrade_outgoing_qos: bool,
+    /// The largest packet that is accepted, in bytes with its fixed header.
+    pub max_packet_size: u32,
+    /// The largest payload that is accepted, in bytes.
+    pub message_size_limit: u32,
+    /// The longest keep alive, in seconds.
+    pub max_keep_alive: u16,
+    /// Topic aliases that the broker assigns towards one client.
+    pub max_topic_alias_broker: u16,
+    /// Clients that may be connected at once.
+    pub max_connections: usize,
+    /// Whether retained messages are kept at all.
+    pub retain_available: bool,
+    /// The longest life of a session without connection, in milliseconds.
+    pub max_session_expiry: u64,
+    /// Whether a client gets one copy for each of its subscriptions that match.
+    pub allow_duplicate_messages: bool,
+    /// Milliseconds between two updates of `$SYS`; 0 switches it off.
+    pub sys_interval: u64,
+    /// The kinds of log line that somebody wants.
+    pub log: Kinds,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            version: concat!("moustique version ", env!("CARGO_PKG_VERSION")).into(),
+            max_inflight_messages: 20,
+            max_queued_messages: 1000,
+            max_queued_bytes: usize::MAX,
+            queue_qos0_messages: false,
+            upgrade_outgoing_qos: false,
+            max_packet_size: 2_000_000,
+            message_size_limit: u32::MAX,
+            max_keep_alive: u16::MAX,
+            max_topic_alias_broker: 10,
+            max_connections: usize::MAX,
+            retain_available: true,
+            max_session_expiry: u64::MAX,
+            allow_duplicate_messages: true,
+            sys_interval: 10_000,
+            log: Kinds::default(),
+        }
+    }
+}
+
+/// What one listener asks of its clients.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The port, as log lines name it.
+    pub port: u16,
+    /// Whether MQTT 3.1, 3.1.1 and 5 are spoken.
+    pub versions: [bool; 3],
+    /// The highest QoS.
+    pub max_qos: u8,
+    /// Topic aliases that one client may set.
+    pub max_topic_alias: u16,
+    /// Clients that may be connected here at once.
+    pub max_connections: usize,
+    /// Whether the broker makes up a client identifier where it is empty.
+    pub allow_zero_length_client_id: bool,
+    /// What such identifiers begin with.
+    pub auto_id_prefix: String,
+    /// Whether the user name takes the place of the client identifier.
+    pub use_username_as_client_id: bool,
+    /// What client identifiers must begin with.
+    pub client_id_prefix: Option<String>,
+    /// Rights; `None` allows everything.
+    pub access: Option<Arc<dyn AccessControl>>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            port: 1883,
+            versions: [true; 3],
+            max_qos: 2,
+            max_topic_alias: 10,
+            max_connections: usize::MAX,
+            allow_zero_length_client_id: true,
+            auto_id_prefix: "auto-".into(),
+            use_username_as_client_id: false,
+            client_id_prefix: None,
+            access: None,
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! SUBSCRIBE and UNSUBSCRIBE (3.8 to 3.11).
+
+use std::borrow::Cow;
+
+use super::connection::ConnectionId;
+use super::log::Kind;
+use super::publication::{Delivery, Ids};
+use super::session::SessionId;
+use super::{Broker, Refusal};
+use crate::codec::{
+    DecodeError, Packet, Properties, QoS, ReasonCode, RetainHandling, SubAck, Subscribe,
+    SubscriptionOptions, SubscriptionRequest, UnsubAck, Unsubscribe, Version,
+};
+use crate::topic::Subscription;
+
+const NO_FILTER: Refusal = Refusal::Undecodable(DecodeError::malformed("not a topic filter"));
+
+impl Broker {
+    pub(super) fn subscribe(
+        &mut self,
+        id: ConnectionId,
+        session: SessionId,
+        packet: &Subscribe<'_>,
+    ) -> Result<(), Refusal> {
+        self.peers.log(Kind::Debug, |peers| {
+            format!("Received SUBSCRIBE from {}", peers.name(id))
+        });
+        let ids = Ids::new(crate::property!(packet.properties, SubscriptionIdentifier));
+        let mut reasons = Vec::with_capacity(packet.requests.len());
+        let mut retained = Vec::new();
+        for request in &packet.requests {
+            let subscription = Subscription::parse(request.filter).ok_or(NO_FILTER)?;
+            if subscription.group.is_some() && request.options.no_local {
+                return Err(Refusal::Unexpected("no local on a shared subscription"));
+            }
+            let (granted, new) = self.add_subscription(id, session, request, subscription, &ids);
+            reasons.push(granted as u8);
+            let wanted = match request.options.retain_handling {
+                RetainHandling::Always => true,
+                RetainHandling::IfNew => new,
+                RetainHandling::Never => false,
+            };
+            if wanted && subscription.group.is_none() {
+                retained.push((subscription.filter, granted));
+            }
+        }
+        self.peers.log(Kind::Debug, |peers| {
+            format!("Sending SUBACK to {}", peers.name(id))
+        });
+        let (packet_id, properties) = (packet.packet_id, Properties::new());
+        let reasons = Cow::Owned(reasons);
+        self.peers.send(
+            id,
+            &Packet::SubAck(SubAck {
+                packet_id,
+                properties,
+                reasons,
+            }),
+        );
+        for (filter, qos) in retained {
+            self.send_retained(session, filter, qos, &ids);
+        }
+        Ok(())
+    }
+
+    /// Returns the granted QoS, and whether the subscription is new.
+    fn add_subscription(
+        &mut self,
+        id: ConnectionId,
+        session: SessionId,
+        request: &SubscriptionRequest<'_>,
+        subscription: Subscription<'_>,
+        ids: &Ids,
+    ) -> (QoS, bool) {
+        let max_qos = self
+            .peers
+            .connection(id)
+            .map_or(2, |connection| connection.policy.max_qos);
+        let qos = request
+            .options
+            .qos
+            .min(QoS::from_u8(max_qos).unwrap_or_default());
+        let options = SubscriptionOptions {
+            qos,
+            ..request.options
+        };
+        self.peers.log(Kind::Subscribe, |peers| {
+            format!("{} {} {}", peers.name(id), qos as u8, request.filter)
+        });
+        let ids = ids.as_slice().first().copied();
+        let (key, new) = self
+            .subscriptions
+            .subscribe(session, subscription, options, ids);
+        if let Some(session) = self.peers.session(session) {
+            session.subscriptions.insert(key);
+        }
+        (qos, new)
+    }
+
+    /// Retained messages wait in the queue like others, but the queue's limit
+    /// is not for them: they were asked for (3.3.1.3).
+    fn send_retained(&mut self, id: SessionId, filter: &str, qos: QoS, ids: &Ids) {
+        let found = self.retained.matching(filter, self.peers.now);
+        let upgrade = self.peers.settings.upgrade_outgoing_qos;
+        let Some(session) = self.peers.session(id) else {
+            return;
+        };
+        for publication in found {
+            let qos = if upgrade {
+                qos
+            } else {
+                qos.min(publication.qos)
+            };
+            let ids = ids.clone();
+            session.enqueue(Delivery {
+                publication,
+                qos,
+                retain: true,
+                ids,
+                group: None,
+            });
+        }
+    }
+
+    pub(super) fn unsubscribe(
+        &mut self,
+        id: ConnectionId,
+        session: SessionId,
+        packet: &Unsubscribe<'_>,
+    ) -> Result<(), Refusal> {
+        self.peers.log(Kind::Debug, |peers| {
+            format!("Received UNSUBSCRIBE from {}", peers.name(id))
+        });
+        let mut reasons = Vec::with_capacity(packet.filters.len());
+        for filter in &packet.filters {
+            let subscription = Subscription::parse(filter).ok_or(NO_FILTER)?;
+            let reason = if self.remove_subscription(session, subscription) {
+                ReasonCode::SUCCESS
+            } else {
+                ReasonCode::NO_SUBSCRIPTION_EXISTED
+            };
+            reasons.push(reason.0);
+            self.peers.log(Kind::Unsubscribe, |peers| {
+                format!("{} {filter}", peers.name(id))
+            });
+        }
+        let v5 = self
+            .peers
+            .connection(id)
+            .is_some_and(|c| c.version == Version::V5);
+        let reasons = if v5 {
+            Cow::Owned(reasons)
+        } else {
+            Cow::Borrowed(&[][..])
+        };
+        let (packet_id, properties) = (packet.packet_id, Properties::new());
+        self.peers.send(
+            id,
+            &Packet::UnsubAck(UnsubAck {
+                packet_id,
+                properties,
+                reasons,
+            }),
+        );
+        Ok(())
+    }
+
+    fn remove_subscription(&mut self, id: SessionId, subscription: Subscription<'_>) -> bool {
+        let Some(key) = self.subscriptions.key(subscription) else {
+            return false;
+        };
+        let Some(session) = self.peers.session(id) else {
+            return false;
+        };
+        let existed = session.subscriptions.remove(&key);
+        if existed {
+            self.subscriptions.unsubscribe(id, key);
+        }
+        existed
+    }
+}

@@ -1,0 +1,287 @@
+//! Who is interested in what: subscriptions, shared groups, and the cache of
+//! routes from topic names to those who are.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::publication::Ids;
+use super::session::SessionId;
+use crate::codec::{QoS, SubscriptionOptions};
+use crate::topic::{NodeId, Subscription, Tree, Vacant};
+
+/// Routes that are remembered at most. Beyond that the cache starts anew.
+const CACHED_ROUTES: usize = 65_536;
+
+/// How a session refers to a subscription of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum SubscriptionKey {
+    Plain(NodeId),
+    /// The number of a shared group.
+    Shared(u32),
+}
+
+/// A topic name and all who get its messages.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) topic: Arc<str>,
+    pub(super) targets: Box<[Target]>,
+    /// Shared groups; a member is chosen for each message.
+    pub(super) groups: Box<[u32]>,
+    generation: u64,
+}
+
+/// One subscription that matches a topic.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub(super) session: SessionId,
+    pub(super) qos: QoS,
+    pub(super) no_local: bool,
+    pub(super) retain_as_published: bool,
+    pub(super) ids: Ids,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Subscriber {
+    session: SessionId,
+    options: SubscriptionOptions,
+    id: Option<u32>,
+}
+
+impl Subscriber {
+    fn target(&self) -> Target {
+        Target {
+            session: self.session,
+            qos: self.options.qos,
+            no_local: self.options.no_local,
+            retain_as_published: self.options.retain_as_published,
+            ids: Ids::new(self.id),
+        }
+    }
+}
+
+/// What a filter's node holds.
+#[derive(Debug, Default)]
+struct Interest {
+    /// Sorted by session.
+    plain: Vec<Subscriber>,
+    groups: Vec<u32>,
+}
+
+impl Vacant for Interest {
+    fn is_vacant(&self) -> bool {
+        self.plain.is_empty() && self.groups.is_empty()
+    }
+}
+
+#[derive(Debug)]
+struct Group {
+    name: Box<str>,
+    node: NodeId,
+    members: Vec<Subscriber>,
+    /// Whose turn it is.
+    next: usize,
+}
+
+/// All subscriptions.
+#[derive(Debug, Default)]
+pub(super) struct Subscriptions {
+    tree: Tree<Interest>,
+    /// By numbers that are never used twice, so that a delivery can tell a
+    /// group that is gone.
+    groups: HashMap<u32, Group>,
+    last_group: u32,
+    routes: HashMap<Arc<str>, Arc<Route>>,
+    /// Counts changes; a route of an older generation is stale.
+    generation: u64,
+    count: usize,
+    shared_count: usize,
+}
+
+impl Subscriptions {
+    /// Subscribes, or changes the options of a subscription that exists.
+    /// Returns its key and whether it is new.
+    pub(super) fn subscribe(
+        &mut self,
+        session: SessionId,
+        subscription: Subscription<'_>,
+        options: SubscriptionOptions,
+        id: Option<u32>,
+    ) -> (SubscriptionKey, bool) {
+        self.generation += 1;
+        let node = self.tree.insert(subscription.filter);
+        let subscriber = Subscriber {
+            session,
+            options,
+            id,
+        };
+        let Some(name) = subscription.group else {
+            let new = put(&mut self.tree.value_mut(node).plain, subscriber);
+            self.count += usize::from(new);
+            return (SubscriptionKey::Plain(node), new);
+        };
+        let number = self.find_group(node, name).unwrap_or_else(|| {
+            self.last_group += 1;
+            let group = Group {
+                name: name.into(),
+                node,
+                members: Vec::new(),
+                next: 0,
+            };
+            self.groups.insert(self.last_group, group);
+            self.tree.value_mut(node).groups.push(self.last_group);
+            self.last_group
+        });
+        let group = self.groups.get_mut(&number);
+        let new = group.is_some_and(|group| put(&mut group.members, subscriber));
+        self.shared_count += usize::from(new);
+        (SubscriptionKey::Shared(number), new)
+    }
+
+    fn find_group(&self, node: NodeId, name: &str) -> Option<u32> {
+        let numbers = &self.tree.value(node).groups;
+        numbers
+            .iter()
+            .copied()
+            .find(|number| &*self.groups[number].name == name)
+    }
+
+    /// The key of a subscription, if anybody has one like it.
+    pub(super) fn key(&self, subscription: Subscription<'_>) -> Option<SubscriptionKey> {
+        let node = self.tree.find(subscription.filter)?;
+        match subscription.group {
+            None => Some(SubscriptionKey::Plain(node)),
+            Some(name) => self.find_group(node, name).map(SubscriptionKey::Shared),
+        }
+    }
+
+    /// Ends a subscription.
+    pub(super) fn unsubscribe(&mut self, session: SessionId, key: SubscriptionKey) {
+        self.generation += 1;
+        match key {
+            SubscriptionKey::Plain(node) => {
+                if take(&mut self.tree.value_mut(node).plain, session) {
+                    self.count -= 1;
+                }
+                self.tree.prune(node);
+            }
+            SubscriptionKey::Shared(number) => {
+                let Some(group) = self.groups.get_mut(&number) else {
+                    return;
+                };
+                if take(&mut group.members, session) {
+                    self.shared_count -= 1;
+                }
+                if group.members.is_empty() {
+                    let node = group.node;
+                    self.groups.remove(&number);
+                    self.tree
+                        .value_mut(node)
+                        .groups
+                        .retain(|other| *other != number);
+                    self.tree.prune(node);
+                }
+            }
+        }
+    }
+
+    /// All who get the messages of a topic. `merge`: one target a session.
+    pub(super) fn route(&mut self, topic: &str, merge: bool) -> Arc<Route> {
+        if let Some(route) = self.routes.get(topic)
+            && route.generation == self.generation
+        {
+            return Arc::clone(route);
+        }
+        let route = Arc::new(self.resolve(topic, merge));
+        if self.routes.len() >= CACHED_ROUTES {
+            self.routes.clear();
+        }
+        self.routes
+            .insert(Arc::clone(&route.topic), Arc::clone(&route));
+        route
+    }
+
+    /// Whether a route that somebody kept is still true.
+    pub(super) fn is_current(&self, route: &Route) -> bool {
+        route.generation == self.generation
+    }
+
+    fn resolve(&self, topic: &str, merge: bool) -> Route {
+        let mut targets: Vec<Target> = Vec::new();
+        let mut groups = Vec::new();
+        self.tree.matching_filters(topic, |_, interest| {
+            targets.extend(interest.plain.iter().map(Subscriber::target));
+            groups.extend_from_slice(&interest.groups);
+        });
+        if merge {
+            merge_by_session(&mut targets);
+        }
+        Route {
+            topic: topic.into(),
+            targets: targets.into(),
+            groups: groups.into(),
+            generation: self.generation,
+        }
+    }
+
+    /// Chooses the member of a shared group that gets a message: the next in
+    /// turn among those whose `rank` is highest; rank 0 is never chosen.
+    pub(super) fn choose(
+        &mut self,
+        group: u32,
+        mut rank: impl FnMut(SessionId) -> u8,
+    ) -> Option<Target> {
+        let group = self.groups.get_mut(&group)?;
+        let count = group.members.len();
+        let mut best = (0, None);
+        for step in 0..count {
+            let index = (group.next + step) % count;
+            let rank = rank(group.members[index].session);
+            if rank > best.0 {
+                best = (rank, Some(index));
+            }
+        }
+        let index = best.1?;
+        group.next = (index + 1) % count;
+        Some(group.members[index].target())
+    }
+
+    /// The number of plain and of shared subscriptions.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.count, self.shared_count)
+    }
+}
+
+/// Adds or replaces a session's entry; true if it is new.
+fn put(subscribers: &mut Vec<Subscriber>, subscriber: Subscriber) -> bool {
+    match subscribers.binary_search_by_key(&subscriber.session, |other| other.session) {
+        Ok(index) => {
+            subscribers[index] = subscriber;
+            false
+        }
+        Err(index) => {
+            subscribers.insert(index, subscriber);
+            true
+        }
+    }
+}
+
+/// Removes a session's entry; true if there was one.
+fn take(subscribers: &mut Vec<Subscriber>, session: SessionId) -> bool {
+    let found = subscribers.binary_search_by_key(&session, |other| other.session);
+    found.map(|index| subscribers.remove(index)).is_ok()
+}
+
+/// One target for each session: the highest QoS, all identifiers.
+fn merge_by_session(targets: &mut Vec<Target>) {
+    targets.sort_by_key(|target| target.session);
+    targets.dedup_by(|next, kept| {
+        if next.session != kept.session {
+            return false;
+        }
+        kept.qos = kept.qos.max(next.qos);
+        kept.no_local &= next.no_local;
+        kept.retain_as_published |= next.retain_as_published;
+        kept.ids.merge(&next.ids);
+        true
+    });
+}

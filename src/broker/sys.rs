@@ -1,0 +1,195 @@
+//! `$SYS`: the broker's own figures, as retained messages.
+
+use std::collections::HashMap;
+
+use super::Broker;
+use super::publication::MessageProperties;
+use super::stats::Stats;
+use super::timers::{Millis, Timer};
+use crate::codec::QoS;
+
+/// What `$SYS` needs to remember between two updates.
+#[derive(Debug)]
+pub(super) struct Sys {
+    started: Millis,
+    updated: Millis,
+    /// The figures at the last update, for the load averages.
+    previous: Stats,
+    loads: Vec<Load>,
+    /// What was published last: only what changes is published again.
+    published: HashMap<&'static str, String>,
+    load_topics: HashMap<String, String>,
+}
+
+/// The averages of one figure over one, five and fifteen minutes, per minute.
+#[derive(Debug)]
+struct Load {
+    name: &'static str,
+    figure: fn(&Stats) -> u64,
+    averages: [f64; 3],
+}
+
+/// The minutes of each average, as the topics name them.
+const MINUTES: [(f64, &str); 3] = [(1.0, "1min"), (5.0, "5min"), (15.0, "15min")];
+
+impl Sys {
+    pub(super) fn new(now: Millis) -> Self {
+        let loads: [(&'static str, fn(&Stats) -> u64); 9] = [
+            ("messages/received", |stats| stats.messages_received),
+            ("messages/sent", |stats| stats.messages_sent),
+            ("publish/received", |stats| stats.publish_received),
+            ("publish/sent", |stats| stats.publish_sent),
+            ("publish/dropped", |stats| stats.dropped),
+            ("bytes/received", |stats| stats.bytes_received),
+            ("bytes/sent", |stats| stats.bytes_sent),
+            ("sockets", |stats| stats.sockets),
+            ("connections", |stats| stats.connects),
+        ];
+        Self {
+            started: now,
+            updated: now,
+            previous: Stats::default(),
+            loads: loads
+                .into_iter()
+                .map(|(name, figure)| Load {
+                    name,
+                    figure,
+                    averages: [0.0; 3],
+                })
+                .collect(),
+            published: HashMap::new(),
+            load_topics: HashMap::new(),
+        }
+    }
+
+    /// Takes the figures since the last update into the averages: an
+    /// exponentially weighted mean, like the load of a system.
+    fn update_loads(&mut self, now: Millis, stats: &Stats) -> Vec<(String, String)> {
+        let minutes = (now - self.updated) as f64 / 60_000.0;
+        let mut lines = Vec::new();
+        for load in &mut self.loads {
+            let since = (load.figure)(stats) - (load.figure)(&self.previous);
+            let rate = if minutes > 0.0 {
+                since as f64 / minutes
+            } else {
+                0.0
+            };
+            for (average, (window, name)) in load.averages.iter_mut().zip(MINUTES) {
+                let weight = (-minutes / window).exp();
+                *average = rate + weight * (*average - rate);
+                lines.push((
+                    format!("$SYS/broker/load/{}/{name}", load.name),
+                    format!("{average:.2}"),
+                ));
+            }
+        }
+        self.updated = now;
+        self.previous = *stats;
+        lines
+    }
+}
+
+impl Broker {
+    pub(super) fn start_sys(&mut self) {
+        if self.peers.settings.sys_interval > 0 {
+            self.update_sys();
+        }
+    }
+
+    /// Publishes what changed and sets the next update.
+    pub(super) fn update_sys(&mut self) {
+        let now = self.peers.now;
+        let figures = self.figures();
+        for (topic, value) in figures {
+            if self.sys.published.get(topic) != Some(&value) {
+                self.publish_sys(topic, &value);
+                self.sys.published.insert(topic, value);
+            }
+        }
+        let stats = self.peers.stats;
+        for (topic, value) in self.sys.update_loads(now, &stats) {
+            if self.sys.load_topics.get(&topic) != Some(&value) {
+                self.publish_sys(&topic, &value);
+                self.sys.load_topics.insert(topic, value);
+            }
+        }
+        self.peers
+            .timers
+            .set(now + self.peers.settings.sys_interval, Timer::Sys);
+    }
+
+    fn publish_sys(&mut self, topic: &str, value: &str) {
+        let none = MessageProperties::default();
+        self.publish_own(topic, value.as_bytes(), QoS::ExactlyOnce, true, &none);
+    }
+
+    fn figures(&self) -> Vec<(&'static str, String)> {
+        let stats = &self.peers.stats;
+        let total = self.peers.sessions.len();
+        let away = total - self.connected;
+        let (subscriptions, shared) = self.subscriptions.counts();
+        let (retained, retained_bytes) = self.retained.counts();
+        let waiting = |(messages, bytes): (usize, usize), session: &super::session::Session| {
+            let flow = &session.outgoing;
+            (
+                messages + flow.queued_len() + flow.inflight_len(),
+                bytes + session.queued_bytes,
+            )
+        };
+        let sessions = self.peers.sessions.iter().map(|(_, session)| session);
+        let (stored, stored_bytes) = sessions.fold((retained, retained_bytes), waiting);
+        vec![
+            ("$SYS/broker/version", self.peers.settings.version.clone()),
+            (
+                "$SYS/broker/uptime",
+                format!("{} seconds", (self.peers.now - self.sys.started) / 1000),
+            ),
+            ("$SYS/broker/clients/total", total.to_string()),
+            (
+                "$SYS/broker/clients/maximum",
+                stats.clients_maximum.to_string(),
+            ),
+            ("$SYS/broker/clients/disconnected", away.to_string()),
+            ("$SYS/broker/clients/inactive", away.to_string()),
+            ("$SYS/broker/clients/connected", self.connected.to_string()),
+            ("$SYS/broker/clients/active", self.connected.to_string()),
+            ("$SYS/broker/clients/expired", stats.expired.to_string()),
+            ("$SYS/broker/messages/stored", stored.to_string()),
+            ("$SYS/broker/store/messages/count", stored.to_string()),
+            ("$SYS/broker/store/messages/bytes", stored_bytes.to_string()),
+            ("$SYS/broker/subscriptions/count", subscriptions.to_string()),
+            ("$SYS/broker/shared_subscriptions/count", shared.to_string()),
+            ("$SYS/broker/retained messages/count", retained.to_string()),
+            (
+                "$SYS/broker/messages/received",
+                stats.messages_received.to_string(),
+            ),
+            ("$SYS/broker/messages/sent", stats.messages_sent.to_string()),
+            (
+                "$SYS/broker/publish/messages/received",
+                stats.publish_received.to_string(),
+            ),
+            (
+                "$SYS/broker/publish/messages/sent",
+                stats.publish_sent.to_string(),
+            ),
+            (
+                "$SYS/broker/publish/messages/dropped",
+                stats.dropped.to_string(),
+            ),
+            (
+                "$SYS/broker/publish/bytes/received",
+                stats.publish_bytes_received.to_string(),
+            ),
+            (
+                "$SYS/broker/publish/bytes/sent",
+                stats.publish_bytes_sent.to_string(),
+            ),
+            (
+                "$SYS/broker/bytes/received",
+                stats.bytes_received.to_string(),
+            ),
+            ("$SYS/broker/bytes/sent", stats.bytes_sent.to_string()),
+        ]
+    }
+}

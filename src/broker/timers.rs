@@ -1,0 +1,49 @@
+//! Everything that happens at a time, in one structure.
+//!
+//! A timer that lost its meaning (the connection is gone, a packet came in
+//! time) is not taken out; it is recognised when it fires.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::ConnectionId;
+use super::session::SessionId;
+
+/// Milliseconds of a monotonic clock that starts wherever its owner likes.
+pub type Millis = u64;
+
+/// What happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    KeepAlive(ConnectionId),
+    /// A receiver that doesn't drain stops holding publishers up.
+    Stalled(ConnectionId),
+    SessionEnd(SessionId),
+    Will(SessionId),
+    Sys,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    heap: BinaryHeap<Reverse<(Millis, u64, Timer)>>,
+    /// Keeps timers of one instant in the order in which they were set.
+    order: u64,
+}
+
+impl Timers {
+    pub(super) fn set(&mut self, at: Millis, timer: Timer) {
+        self.heap.push(Reverse((at, self.order, timer)));
+        self.order += 1;
+    }
+
+    pub(super) fn next(&self) -> Option<Millis> {
+        self.heap.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    pub(super) fn pop_due(&mut self, now: Millis) -> Option<Timer> {
+        if self.next()? > now {
+            return None;
+        }
+        self.heap.pop().map(|Reverse((_, _, timer))| timer)
+    }
+}
