@@ -1,1 +1,2 @@
 //! Moustique: an MQTT toolkit in the place of Mosquitto.
+pub mod config;
