@@ -1,15 +1,15 @@
 //! From a draft to a configuration: which line holds for which listener.
 
 use super::options::Scope;
-use super::read::{Draft, Section};
-use super::{Bind, Config, Diagnostic, Diagnostics, Listener};
+use super::read::{Draft, Entries};
+use super::{Bind, Config, Diagnostic, Diagnostics, Listener, Location, Severity};
 
 /// Puts a draft together, or says everything that is wrong with it.
 pub(super) fn build(mut draft: Draft) -> Result<Config, Diagnostics> {
-    let preamble = draft.sections.remove(0);
-    let interface = preamble.has("bind_interface");
+    let preamble = std::mem::take(&mut draft.preamble);
+    let interface = preamble.place_of("bind_interface");
     let told_where = draft.port.is_some() || draft.bind_address.is_some();
-    let local_only = draft.sections.is_empty() && !told_where && !interface;
+    let local_only = draft.sections.is_empty() && !told_where && interface.is_none();
     let has_default = draft.sections.is_empty() || told_where;
 
     let mut base = if local_only {
@@ -19,9 +19,10 @@ pub(super) fn build(mut draft: Draft) -> Result<Config, Diagnostics> {
     };
     let mut allow_anonymous = None;
     if !draft.per_listener {
-        for section in std::iter::once(&preamble).chain(&draft.sections) {
-            section.apply(Scope::Security, &mut base);
-            if section.has("allow_anonymous") {
+        let below = draft.sections.iter().map(|section| &section.entries);
+        for entries in std::iter::once(&preamble).chain(below) {
+            entries.apply(Scope::Security, &mut base);
+            if entries.place_of("allow_anonymous").is_some() {
                 allow_anonymous = Some(base.security.allow_anonymous);
             }
         }
@@ -29,7 +30,10 @@ pub(super) fn build(mut draft: Draft) -> Result<Config, Diagnostics> {
 
     let mut listeners = Vec::new();
     if has_default {
-        let mut listener = base.clone();
+        let mut listener = Listener {
+            source: interface,
+            ..base.clone()
+        };
         if let Some((address, location)) = draft.bind_address.take() {
             listener.bind = Bind::Host(address);
             listener.source = Some(location);
@@ -38,33 +42,22 @@ pub(super) fn build(mut draft: Draft) -> Result<Config, Diagnostics> {
             listener.port = port;
             listener.source = Some(location);
         }
-        if interface {
-            let named = preamble
-                .entries
-                .iter()
-                .find(|e| e.option.name == "bind_interface");
-            let location = named.map(|entry| entry.warning.location.clone());
-            listener.source = listener.source.or(location);
-        }
         preamble.settle(draft.per_listener, &mut listener);
         listeners.push(listener);
     }
     for section in &draft.sections {
-        let Some((port, bind, mistake)) = &section.listener else {
-            continue;
-        };
         let mut listener = Listener {
-            port: *port,
-            bind: bind.clone(),
-            source: Some(mistake.location.clone()),
+            port: section.port,
+            bind: section.bind.clone(),
+            source: Some(section.mistake.location.clone()),
             ..base.clone()
         };
         if !has_default {
             preamble.apply(Scope::Listener, &mut listener);
         }
-        section.settle(draft.per_listener, &mut listener);
+        section.entries.settle(draft.per_listener, &mut listener);
         if let Some(earlier) = listeners.iter().find(|known| listener.collides_with(known)) {
-            draft.diagnostics.push(collision(mistake, earlier));
+            draft.diagnostics.push(collision(&section.mistake, earlier));
         }
         listeners.push(listener);
     }
@@ -73,7 +66,7 @@ pub(super) fn build(mut draft: Draft) -> Result<Config, Diagnostics> {
     }
     if draft.has_errors() {
         let mut errors = draft.diagnostics;
-        errors.retain(|found| found.severity == super::Severity::Error);
+        errors.retain(|found| found.severity == Severity::Error);
         return Err(Diagnostics(errors));
     }
 
@@ -90,18 +83,21 @@ pub(super) fn build(mut draft: Draft) -> Result<Config, Diagnostics> {
     Ok(config)
 }
 
-impl Section {
-    fn has(&self, name: &str) -> bool {
-        self.entries.iter().any(|entry| entry.option.name == name)
+impl Entries {
+    /// Whether any line is of that scope.
+    pub(super) fn has_scope(&self, scope: Scope) -> bool {
+        self.0.iter().any(|entry| entry.option.scope == scope)
+    }
+
+    fn place_of(&self, name: &str) -> Option<Location> {
+        let mut entries = self.0.iter();
+        let entry = entries.find(|entry| entry.option.name == name)?;
+        Some(entry.warning.location.clone())
     }
 
     /// Applies the lines of one scope.
     fn apply(&self, scope: Scope, listener: &mut Listener) {
-        for entry in self
-            .entries
-            .iter()
-            .filter(|entry| entry.option.scope == scope)
-        {
+        for entry in self.0.iter().filter(|entry| entry.option.scope == scope) {
             (entry.change)(listener);
         }
     }
@@ -124,7 +120,7 @@ impl Section {
             message,
             ..warning.clone().with_help(help)
         };
-        self.entries
+        self.0
             .iter()
             .filter_map(|entry| match entry.option.scope {
                 Scope::Security if per_listener => Some(warn(

@@ -122,8 +122,8 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// Everything that keeps a configuration from being used, in the order of its
-/// lines. The broker prints it and exits with 3.
+/// Everything that keeps a configuration from being used, in the order
+/// in which it was found. The broker prints it and exits with 3.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostics(pub Vec<Diagnostic>);
 

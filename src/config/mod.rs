@@ -97,7 +97,7 @@ impl Config {
     ///
     /// All mistakes in the files, or the one reason why the file cannot be read.
     pub fn load(path: &Path) -> Result<Self, Diagnostics> {
-        let mut draft = Draft::new();
+        let mut draft = Draft::default();
         draft.read_file(path, Origin::Main);
         build::build(draft)
     }
@@ -109,7 +109,7 @@ impl Config {
     ///
     /// All mistakes in the text.
     pub fn parse(text: &str, source: &str) -> Result<Self, Diagnostics> {
-        let mut draft = Draft::new();
+        let mut draft = Draft::default();
         draft.read_text(text, source, Origin::Text);
         build::build(draft)
     }

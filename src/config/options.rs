@@ -37,6 +37,8 @@ pub enum Scope {
 /// What it means that an option is given again for the same thing.
 #[derive(Clone, Copy)]
 pub(super) enum Repeat {
+    /// Nothing: each line speaks for itself.
+    Counts,
     /// The last one counts.
     Replaces,
     /// It is a mistake.
@@ -112,7 +114,7 @@ impl OptionSpec {
             default,
             scope,
             reloadable: false,
-            repeat: Repeat::Replaces,
+            repeat: Repeat::Counts,
             effect,
         }
     }
@@ -122,7 +124,7 @@ impl OptionSpec {
         default: &'static str,
         kind: Kind<Config>,
     ) -> Self {
-        Self::new(name, default, Scope::Global, Effect::Global(kind))
+        Self::new(name, default, Scope::Global, Effect::Global(kind)).last()
     }
 
     pub(super) const fn listener(
@@ -130,7 +132,7 @@ impl OptionSpec {
         default: &'static str,
         kind: Kind<Listener>,
     ) -> Self {
-        Self::new(name, default, Scope::Listener, Effect::Listener(kind))
+        Self::new(name, default, Scope::Listener, Effect::Listener(kind)).last()
     }
 
     pub(super) const fn security(
@@ -138,7 +140,7 @@ impl OptionSpec {
         default: &'static str,
         kind: Kind<Listener>,
     ) -> Self {
-        Self::new(name, default, Scope::Security, Effect::Listener(kind))
+        Self::new(name, default, Scope::Security, Effect::Listener(kind)).last()
     }
 
     pub(super) const fn structure(
@@ -181,6 +183,11 @@ impl OptionSpec {
 
     pub(super) const fn reloaded(mut self) -> Self {
         self.reloadable = true;
+        self
+    }
+
+    pub(super) const fn last(mut self) -> Self {
+        self.repeat = Repeat::Replaces;
         self
     }
 

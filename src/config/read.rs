@@ -13,7 +13,9 @@ use super::{Bind, Config, Diagnostic, Listener, Location, Severity};
 /// What the files say, before it is known for which listener it holds.
 #[derive(Default)]
 pub(super) struct Draft {
-    /// The lines above the first `listener`, and each `listener` with its lines.
+    /// The lines above the first `listener` of a file.
+    pub(super) preamble: Entries,
+    /// Each `listener` with the lines below it.
     pub(super) sections: Vec<Section>,
     pub(super) globals: Vec<Change<Config>>,
     /// `port`: the port of the default listener, and where it was asked for.
@@ -26,13 +28,18 @@ pub(super) struct Draft {
     seen: HashMap<(&'static str, Option<usize>), Location>,
 }
 
-/// A `listener` and the lines below it. The first one has no `listener`.
-#[derive(Default)]
+/// A `listener` and the lines below it.
 pub(super) struct Section {
-    /// Port and address, with a diagnostic ready for a mistake found later.
-    pub(super) listener: Option<(u16, Bind, Diagnostic)>,
-    pub(super) entries: Vec<Entry>,
+    pub(super) port: u16,
+    pub(super) bind: Bind,
+    /// An error that underlines the `listener`, to be filled in.
+    pub(super) mistake: Diagnostic,
+    pub(super) entries: Entries,
 }
+
+/// Lines that say something about listeners, in their order.
+#[derive(Default)]
+pub(super) struct Entries(pub(super) Vec<Entry>);
 
 /// A line that says something about a listener.
 pub(super) struct Entry {
@@ -56,18 +63,11 @@ pub(super) enum Origin {
 /// What the lines of one file belong to. Each file begins anew.
 struct Cursor {
     origin: Origin,
-    section: usize,
+    section: Option<usize>,
     in_bridge: bool,
 }
 
 impl Draft {
-    pub(super) fn new() -> Self {
-        Self {
-            sections: vec![Section::default()],
-            ..Self::default()
-        }
-    }
-
     pub(super) fn has_errors(&self) -> bool {
         self.diagnostics
             .iter()
@@ -81,7 +81,7 @@ impl Draft {
             Ok(Ok(text)) => return self.read_text(&text, &name, origin),
             Ok(Err(error)) => {
                 let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-                let lines = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
+                let lines = valid.split(|byte| *byte == b'\n').count();
                 Diagnostic::error(
                     Location::whole(&name),
                     format!("line {lines} is not UTF-8 text"),
@@ -100,7 +100,7 @@ impl Draft {
         let file = Arc::from(name);
         let mut cursor = Cursor {
             origin,
-            section: 0,
+            section: None,
             in_bridge: false,
         };
         for line in Line::all(&file, text) {
@@ -125,7 +125,7 @@ impl Draft {
             // The message about its `connection` covers the line.
             return Ok(());
         }
-        if line.value().is_empty() {
+        if line.value().is_empty() && option.is_supported() {
             return Err(line
                 .error(format!("`{}` lacks its value", line.name()))
                 .with_help("write the value behind the name, or remove the line"));
@@ -137,7 +137,7 @@ impl Draft {
                 self.globals.push(change);
             }
             Effect::Listener(kind) => {
-                if option.name == "mount_point" && cursor.section == 0 {
+                if option.name == "mount_point" && cursor.section.is_none() {
                     return Err(line
                         .error("`mount_point` needs a `listener` above it")
                         .with_help(
@@ -146,7 +146,7 @@ impl Draft {
                         ));
                 }
                 let change = self.read_value(kind, line)?;
-                self.sections[cursor.section].entries.push(Entry {
+                self.entries(cursor.section).0.push(Entry {
                     option,
                     change,
                     warning: line.warning(""),
@@ -163,7 +163,7 @@ impl Draft {
                 }
                 cursor.in_bridge |= option.name == "connection";
                 let message = format!(
-                    "`{}` asks for what this version cannot do yet: {}",
+                    "`{}`: this version has no {} yet",
                     line.name(),
                     feature.name
                 );
@@ -200,50 +200,58 @@ impl Draft {
         }
     }
 
+    /// Tells of an option that is given again for the same thing.
     fn note_repetition(
         &mut self,
         option: &'static OptionSpec,
         line: &Line<'_>,
-        section: usize,
+        section: Option<usize>,
     ) -> Result<(), Diagnostic> {
+        let is_log_file = option.name == "log_dest" && value::first_word(line.value()) == "file";
+        if is_log_file && let Some(earlier) = self.see("log_dest file", None, line) {
+            return Err(line
+                .error(format!("`log_dest file` is already given at {earlier}"))
+                .with_help("keep one of the two; the log goes to one file"));
+        }
         let of_listener =
             option.scope == Scope::Listener || option.scope == Scope::Security && self.per_listener;
-        let key = (option.name, of_listener.then_some(section));
-        let earlier = self.seen.insert(key, line.location());
-        if let (Repeat::Adds(clear), None) = (option.repeat, &earlier) {
-            self.globals.push(Box::new(clear));
-        }
-        if option.name == "log_dest" && value::first_word(line.value()) == "file" {
-            let earlier = self.seen.insert(("log_dest file", None), line.location());
-            return match earlier {
-                Some(earlier) => Err(line
-                    .error(format!("`log_dest file` is already given at {earlier}"))
-                    .with_help("keep one of the two; the log goes to one file")),
-                None => Ok(()),
-            };
-        }
-        let Some(earlier) = earlier else {
-            return Ok(());
-        };
+        let earlier = self.see(option.name, section.filter(|_| of_listener), line);
         let help = if option.scope == Scope::Security && !self.per_listener {
             "keep one of the two; to have one for each listener, write \
              `per_listener_settings true` as the first line"
         } else {
             "keep one of the two"
         };
-        let is_word = match (&option.repeat, &option.effect) {
-            (Repeat::Adds(_), _) | (_, Effect::Refused { .. } | Effect::Idle(_)) => return Ok(()),
-            (_, Effect::Structure(Structure::Listener | Structure::IncludeDir)) => return Ok(()),
-            (Repeat::Forbidden, _) => false,
-            (Repeat::Replaces, _) => true,
-        };
-        if is_word {
-            let message = format!("this replaces the `{}` at {earlier}", option.name);
-            self.diagnostics.push(line.warning(message).with_help(help));
-            Ok(())
-        } else {
-            let message = format!("`{}` is already given at {earlier}", option.name);
-            Err(line.error(message).with_help(help))
+        match (option.repeat, earlier) {
+            (Repeat::Adds(clear), None) => self.globals.push(Box::new(clear)),
+            (Repeat::Replaces, Some(earlier)) => self.diagnostics.push(
+                line.warning(format!("this replaces the `{}` at {earlier}", option.name))
+                    .with_help(help),
+            ),
+            (Repeat::Forbidden, Some(earlier)) => {
+                return Err(line
+                    .error(format!("`{}` is already given at {earlier}", option.name))
+                    .with_help(help));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Remembers where an option is, and answers where it was before.
+    fn see(
+        &mut self,
+        name: &'static str,
+        section: Option<usize>,
+        line: &Line<'_>,
+    ) -> Option<Location> {
+        self.seen.insert((name, section), line.location())
+    }
+
+    fn entries(&mut self, section: Option<usize>) -> &mut Entries {
+        match section {
+            Some(index) => &mut self.sections[index].entries,
+            None => &mut self.preamble,
         }
     }
 
@@ -256,13 +264,19 @@ impl Draft {
         let word = value::first_word(line.value());
         match structure {
             Structure::Listener => {
-                let (port, bind) = self.read_listener(line)?;
-                cursor.section = self.sections.len();
+                let read = self.read_listener(line);
+                // A wrong listener gets a section too, so that the lines below
+                // it are not taken for lines of the one above.
+                let (port, bind) = read.clone().unwrap_or((0, Bind::Any));
+                cursor.section = Some(self.sections.len());
                 cursor.in_bridge = false;
                 self.sections.push(Section {
-                    listener: Some((port, bind, line.error(""))),
-                    entries: Vec::new(),
+                    port,
+                    bind,
+                    mistake: line.error(""),
+                    entries: Entries::default(),
                 });
+                read?;
             }
             Structure::Port => {
                 let port = read_port(line, word)?;
@@ -276,8 +290,9 @@ impl Draft {
             Structure::PerListenerSettings => {
                 let flag = value::flag(word).map_err(|fault| explain(line, fault))?;
                 self.note_rest(line, word.len());
-                let mut entries = self.sections.iter().flat_map(|section| &section.entries);
-                if flag && entries.any(|entry| entry.option.scope == Scope::Security) {
+                let mut sections = self.sections.iter().map(|section| &section.entries);
+                let has_security = |entries: &Entries| entries.has_scope(Scope::Security);
+                if flag && (has_security(&self.preamble) || sections.any(has_security)) {
                     return Err(line
                         .error("`per_listener_settings` comes too late")
                         .with_help("write it as the first line, above what it is about"));
@@ -314,14 +329,14 @@ impl Draft {
             return Ok((Listener::DEFAULT_PORT, Bind::Host(first.to_owned())));
         }
         let port = read_port(line, first)?;
-        if second.is_some() {
-            if let Some(rest) = words.next().filter(|word| !word.starts_with('#')) {
-                self.diagnostics
-                    .push(line.warning(format!("`{rest}` is passed over")).with_help(
-                        "a listener has one port and one address; write another \
-                                    `listener` line for another address",
-                    ));
-            }
+        if second.is_some()
+            && let Some(rest) = words.next().filter(|word| !word.starts_with('#'))
+        {
+            self.diagnostics
+                .push(line.warning(format!("`{rest}` is passed over")).with_help(
+                    "a listener has one port and one address; write another `listener` \
+                     line for another address",
+                ));
         }
         let bind = second.map_or(Bind::Any, |host| Bind::Host(host.to_owned()));
         Ok((port, bind))

@@ -54,12 +54,12 @@ static CONTROL: Feature = Feature {
 /// those that are refused.
 #[rustfmt::skip]
 pub(super) static OPTIONS: &[O] = &[
-    // What the other lines are about.
+    // What the other lines are about, or where they are.
     O::structure("listener", "", Structure::Listener),
-    O::structure("port", "1883", Structure::Port),
-    O::structure("bind_address", "", Structure::BindAddress),
+    O::structure("port", "1883", Structure::Port).last(),
+    O::structure("bind_address", "", Structure::BindAddress).last(),
     O::structure("include_dir", "", Structure::IncludeDir),
-    O::structure("per_listener_settings", "false", Structure::PerListenerSettings),
+    O::structure("per_listener_settings", "false", Structure::PerListenerSettings).last(),
 
     // Security: for all listeners, or for each with `per_listener_settings true`.
     O::security("allow_anonymous", "", Flag(|l, v| l.security.allow_anonymous = v)).reloaded(),

@@ -331,7 +331,8 @@ fn a_listener_without_port_is_understood() {
         Some("write `listener 1884 localhost`")
     );
     for wrong in ["0", "65536", "-1", "1883x", "localhost:1883"] {
-        error(&format!("listener {wrong}"));
+        // The lines below a wrong listener are not blamed for it.
+        error(&format!("listener {wrong}\nmount_point a/\n"));
     }
 }
 
@@ -467,4 +468,24 @@ fn secrets_stay_out_of_messages() {
             .to_string()
             .contains("hunter2")
     );
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_it_panic(
+        lines in proptest::collection::vec(
+            ("[a-z_ #\t]{0,3}", 0..OptionSpec::all().len(), "[ \t]{1,2}", "\\PC{0,12}|[-0-9a-z:./# ]{0,9}"),
+            0..8,
+        )
+    ) {
+        let lines = lines.into_iter().map(|(before, option, blank, value)| {
+            let name = OptionSpec::all()[option].name;
+            format!("{before}{name}{blank}{value}\n")
+        });
+        let text: String = lines.collect();
+        match Config::parse(&text, "m.conf") {
+            Ok(config) => assert!(!config.listeners.is_empty()),
+            Err(errors) => assert!(errors.0.iter().all(|e| e.location.line > 0)),
+        }
+    }
 }
