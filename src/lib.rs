@@ -2,5 +2,6 @@
 
 pub mod broker;
 pub mod codec;
+pub mod config;
 pub mod session;
 pub mod topic;

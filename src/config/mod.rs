@@ -1,0 +1,157 @@
+//! The configuration of the broker: `mosquitto.conf` as typed, checked values.
+//!
+//! [`Config::load`] reads a file as Mosquitto would and keeps file and line for
+//! messages. All mistakes are reported at once, each with its place and with
+//! what to write instead. One table ([`OptionSpec::all`]) holds every option;
+//! what this version cannot do is refused, never passed over.
+//!
+//! ```
+//! use moustique::config::{Bind, Config};
+//!
+//! let config = Config::parse("listener 1884\nallow_anonymous true\n", "example")?;
+//! assert_eq!(config.listeners[0].port, 1884);
+//! assert_eq!(config.listeners[0].bind, Bind::Any);
+//!
+//! let mistakes = Config::parse("listner 1884\n", "example").unwrap_err();
+//! assert!(mistakes.to_string().contains("did you mean `listener`?"));
+//! # Ok::<(), moustique::config::Diagnostics>(())
+//! ```
+
+use std::path::{Path, PathBuf};
+
+mod build;
+mod diagnostic;
+mod limits;
+mod line;
+mod listener;
+mod log;
+mod options;
+mod read;
+mod spelling;
+mod table;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity};
+pub use limits::Limits;
+pub use listener::{Bind, Listener, ProtocolVersions, Security, SocketDomain};
+pub use log::{Log, LogDestination, LogType, LogTypes};
+pub use options::{OptionSpec, Scope};
+
+use read::{Draft, Origin};
+
+/// The configuration of a broker. `Default` is what it does without a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where the broker listens; never empty after loading.
+    pub listeners: Vec<Listener>,
+    /// Whether nothing said where to listen: the listeners are then reachable
+    /// from this machine only and let anonymous clients in. Default: true.
+    pub local_only: bool,
+    /// `allow_anonymous` as it was given for all listeners; none if it was not,
+    /// or for each listener by itself. What holds is in [`Listener::security`].
+    pub allow_anonymous: Option<bool>,
+    /// Limits for all listeners together.
+    pub limits: Limits,
+    /// Where the log goes and what it contains.
+    pub log: Log,
+    /// `pid_file`: where the number of the process is written. Default: nowhere.
+    pub pid_file: Option<PathBuf>,
+    /// `user`: whom the broker becomes when root starts it. Default: `mosquitto`.
+    pub user: Option<String>,
+    /// `sys_interval`: seconds between updates of `$SYS`, 0 to 65535. Default:
+    /// 10; 0 means that there is no `$SYS`.
+    pub sys_interval: u32,
+    /// `set_tcp_nodelay`: whether small packets leave at once. Default: true,
+    /// where Mosquitto has false; writes are batched anyway.
+    pub set_tcp_nodelay: bool,
+    /// What the author of the file should know though the broker can start.
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listeners: vec![Listener::local()],
+            local_only: true,
+            allow_anonymous: None,
+            limits: Limits::default(),
+            log: Log::default(),
+            pid_file: None,
+            user: Some("mosquitto".into()),
+            sys_interval: 10,
+            set_tcp_nodelay: true,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// How many ports [`Config::add_loopback_port`] takes.
+    pub const MAX_LOOPBACK_PORTS: usize = 10;
+
+    /// Reads a file, and those of its `include_dir`.
+    ///
+    /// # Errors
+    ///
+    /// All mistakes in the files, or the one reason why the file cannot be read.
+    pub fn load(path: &Path) -> Result<Self, Diagnostics> {
+        let mut draft = Draft::default();
+        draft.read_file(path, Origin::Main);
+        build::build(draft)
+    }
+
+    /// Reads a configuration from memory; `source` stands for the file in
+    /// messages. There is no `include_dir` here, and no file is touched.
+    ///
+    /// # Errors
+    ///
+    /// All mistakes in the text.
+    pub fn parse(text: &str, source: &str) -> Result<Self, Diagnostics> {
+        let mut draft = Draft::default();
+        draft.read_text(text, source, Origin::Text);
+        build::build(draft)
+    }
+
+    /// Listens on a port of the loopback addresses, as `-p` on the command line
+    /// asks for: the first port takes the place of 1883, up to nine more join it.
+    /// Where the file says where to listen, the port is left out with a warning,
+    /// as with Mosquitto.
+    ///
+    /// # Errors
+    ///
+    /// The port is the eleventh, or was added before.
+    pub fn add_loopback_port(&mut self, port: u16) -> Result<(), Diagnostic> {
+        let here = Location::whole("command line");
+        if !self.local_only {
+            self.warnings.push(
+                Diagnostic::warning(
+                    here,
+                    format!("port {port} is left out, the configuration has listeners"),
+                )
+                .with_help(format!("write `listener {port} localhost` in the file")),
+            );
+            return Ok(());
+        }
+        if self.listeners[0].source.is_some() {
+            if self.listeners.len() == Self::MAX_LOOPBACK_PORTS {
+                let message = format!("more than {} ports", Self::MAX_LOOPBACK_PORTS);
+                return Err(Diagnostic::error(here, message)
+                    .with_help("write a configuration file with `listener` lines"));
+            }
+            if port != 0 && self.listeners.iter().any(|known| known.port == port) {
+                return Err(Diagnostic::error(
+                    here,
+                    format!("port {port} is given twice"),
+                ));
+            }
+            let listener = self.listeners[0].clone();
+            self.listeners.push(Listener { port, ..listener });
+        } else {
+            self.listeners[0].port = port;
+            self.listeners[0].source = Some(here);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,392 @@
+//! From the text of the files to a draft: typed values, each with its place.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::line::Line;
+use super::options::{Effect, OptionSpec, Repeat, Scope, Structure};
+use super::value::{self, Change, Fault, Kind};
+use super::{Bind, Config, Diagnostic, Listener, Location, Severity};
+
+/// What the files say, before it is known for which listener it holds.
+#[derive(Default)]
+pub(super) struct Draft {
+    /// The lines above the first `listener` of a file.
+    pub(super) preamble: Entries,
+    /// Each `listener` with the lines below it.
+    pub(super) sections: Vec<Section>,
+    pub(super) globals: Vec<Change<Config>>,
+    /// `port`: the port of the default listener, and where it was asked for.
+    pub(super) port: Option<(u16, Location)>,
+    /// `bind_address`: its address.
+    pub(super) bind_address: Option<(String, Location)>,
+    pub(super) per_listener: bool,
+    pub(super) diagnostics: Vec<Diagnostic>,
+    /// Where an option was given last: globally, or in the section.
+    seen: HashMap<(&'static str, Option<usize>), Location>,
+}
+
+/// A `listener` and the lines below it.
+pub(super) struct Section {
+    pub(super) port: u16,
+    pub(super) bind: Bind,
+    /// An error that underlines the `listener`, to be filled in.
+    pub(super) mistake: Diagnostic,
+    pub(super) entries: Entries,
+}
+
+/// Lines that say something about listeners, in their order.
+#[derive(Default)]
+pub(super) struct Entries(pub(super) Vec<Entry>);
+
+/// A line that says something about a listener.
+pub(super) struct Entry {
+    pub(super) option: &'static OptionSpec,
+    pub(super) change: Change<Listener>,
+    /// A warning that underlines the line, to be filled in.
+    pub(super) warning: Diagnostic,
+}
+
+/// Where an `include_dir` may lead.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The file that the broker was started with.
+    Main,
+    /// A file found through `include_dir`.
+    Included,
+    /// Text without a file.
+    Text,
+}
+
+/// What the lines of one file belong to. Each file begins anew.
+struct Cursor {
+    origin: Origin,
+    section: Option<usize>,
+    in_bridge: bool,
+}
+
+impl Draft {
+    pub(super) fn has_errors(&self) -> bool {
+        self.diagnostics
+            .iter()
+            .any(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+
+    /// Reads a file; one that cannot be read is a mistake of whoever named it.
+    pub(super) fn read_file(&mut self, path: &Path, origin: Origin) {
+        let name = path.display().to_string();
+        let problem = match fs::read(path).map(String::from_utf8) {
+            Ok(Ok(text)) => return self.read_text(&text, &name, origin),
+            Ok(Err(error)) => {
+                let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+                let lines = valid.split(|byte| *byte == b'\n').count();
+                Diagnostic::error(
+                    Location::whole(&name),
+                    format!("line {lines} is not UTF-8 text"),
+                )
+                .with_help("save the file with the encoding UTF-8")
+            }
+            Err(error) => Diagnostic::error(
+                Location::whole(&name),
+                format!("cannot read the configuration: {error}"),
+            ),
+        };
+        self.diagnostics.push(problem);
+    }
+
+    pub(super) fn read_text(&mut self, text: &str, name: &str, origin: Origin) {
+        let file = Arc::from(name);
+        let mut cursor = Cursor {
+            origin,
+            section: None,
+            in_bridge: false,
+        };
+        for line in Line::all(&file, text) {
+            if let Err(diagnostic) = self.read_line(&line, &mut cursor) {
+                self.diagnostics.push(diagnostic);
+            }
+        }
+    }
+
+    fn read_line(&mut self, line: &Line<'_>, cursor: &mut Cursor) -> Result<(), Diagnostic> {
+        let option = OptionSpec::find(line.name()).ok_or_else(|| {
+            let error = line.error(format!("unknown option `{}`", line.name()));
+            match OptionSpec::nearest(line.name()) {
+                Some(near) => error.with_help(format!("did you mean `{near}`?")),
+                None => error.with_help(
+                    "remove the line; mosquitto.conf(5) lists the options, and a comment \
+                     begins with `#`",
+                ),
+            }
+        })?;
+        if option.scope == Scope::Bridge && cursor.in_bridge {
+            // The message about its `connection` covers the line.
+            return Ok(());
+        }
+        if line.value().is_empty() && option.is_supported() {
+            return Err(line
+                .error(format!("`{}` lacks its value", line.name()))
+                .with_help("write the value behind the name, or remove the line"));
+        }
+        self.note_repetition(option, line, cursor.section)?;
+        match &option.effect {
+            Effect::Global(kind) => {
+                let change = self.read_value(kind, line)?;
+                self.globals.push(change);
+            }
+            Effect::Listener(kind) => {
+                if option.name == "mount_point" && cursor.section.is_none() {
+                    return Err(line
+                        .error("`mount_point` needs a `listener` above it")
+                        .with_help(
+                            "write `listener 1883` above the line, or move the line \
+                             below the `listener` that it is for",
+                        ));
+                }
+                let change = self.read_value(kind, line)?;
+                self.entries(cursor.section).0.push(Entry {
+                    option,
+                    change,
+                    warning: line.warning(""),
+                });
+            }
+            Effect::Structure(structure) => self.read_structure(structure, line, cursor)?,
+            Effect::Idle(why) => self.diagnostics.push(
+                line.warning(format!("`{}` has no effect: {why}", line.name()))
+                    .with_help("remove the line"),
+            ),
+            Effect::Refused { feature, harmless } => {
+                if harmless.contains(&value::first_word(line.value())) {
+                    return Ok(());
+                }
+                cursor.in_bridge |= option.name == "connection";
+                let message = format!(
+                    "`{}`: this version has no {} yet",
+                    line.name(),
+                    feature.name
+                );
+                return Err(line.error(message).with_help(feature.instead));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the value of an ordinary option, and tells of what follows it.
+    fn read_value<T>(&mut self, kind: &Kind<T>, line: &Line<'_>) -> Result<Change<T>, Diagnostic> {
+        let value = line.value();
+        let change = kind.read(value).map_err(|fault| explain(line, fault))?;
+        if kind.is_word(value) {
+            self.note_rest(line, value::first_word(value).len());
+        } else if !kind.takes_comment() && value.contains(" #") {
+            let message = format!("everything behind `{}` is its value, `#` too", line.name());
+            self.diagnostics.push(
+                line.warning(message)
+                    .with_help("give the comment a line of its own"),
+            );
+        }
+        Ok(change)
+    }
+
+    /// Tells of words that Mosquitto would pass over without a word.
+    fn note_rest(&mut self, line: &Line<'_>, read: usize) {
+        let rest = line.value()[read..].trim_start();
+        if !rest.is_empty() && !rest.starts_with('#') {
+            self.diagnostics.push(
+                line.warning(format!("`{rest}` is passed over"))
+                    .with_help("remove it, or write `#` before a comment"),
+            );
+        }
+    }
+
+    /// Tells of an option that is given again for the same thing.
+    fn note_repetition(
+        &mut self,
+        option: &'static OptionSpec,
+        line: &Line<'_>,
+        section: Option<usize>,
+    ) -> Result<(), Diagnostic> {
+        let is_log_file = option.name == "log_dest" && value::first_word(line.value()) == "file";
+        if is_log_file && let Some(earlier) = self.see("log_dest file", None, line) {
+            return Err(line
+                .error(format!("`log_dest file` is already given at {earlier}"))
+                .with_help("keep one of the two; the log goes to one file"));
+        }
+        let of_listener =
+            option.scope == Scope::Listener || option.scope == Scope::Security && self.per_listener;
+        let earlier = self.see(option.name, section.filter(|_| of_listener), line);
+        let help = if option.scope == Scope::Security && !self.per_listener {
+            "keep one of the two; to have one for each listener, write \
+             `per_listener_settings true` as the first line"
+        } else {
+            "keep one of the two"
+        };
+        match (option.repeat, earlier) {
+            (Repeat::Adds(clear), None) => self.globals.push(Box::new(clear)),
+            (Repeat::Replaces, Some(earlier)) => self.diagnostics.push(
+                line.warning(format!("this replaces the `{}` at {earlier}", option.name))
+                    .with_help(help),
+            ),
+            (Repeat::Forbidden, Some(earlier)) => {
+                return Err(line
+                    .error(format!("`{}` is already given at {earlier}", option.name))
+                    .with_help(help));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Remembers where an option is, and answers where it was before.
+    fn see(
+        &mut self,
+        name: &'static str,
+        section: Option<usize>,
+        line: &Line<'_>,
+    ) -> Option<Location> {
+        self.seen.insert((name, section), line.location())
+    }
+
+    fn entries(&mut self, section: Option<usize>) -> &mut Entries {
+        match section {
+            Some(index) => &mut self.sections[index].entries,
+            None => &mut self.preamble,
+        }
+    }
+
+    fn read_structure(
+        &mut self,
+        structure: &Structure,
+        line: &Line<'_>,
+        cursor: &mut Cursor,
+    ) -> Result<(), Diagnostic> {
+        let word = value::first_word(line.value());
+        match structure {
+            Structure::Listener => {
+                let read = self.read_listener(line);
+                // A wrong listener gets a section too, so that the lines below
+                // it are not taken for lines of the one above.
+                let (port, bind) = read.clone().unwrap_or((0, Bind::Any));
+                cursor.section = Some(self.sections.len());
+                cursor.in_bridge = false;
+                self.sections.push(Section {
+                    port,
+                    bind,
+                    mistake: line.error(""),
+                    entries: Entries::default(),
+                });
+                read?;
+            }
+            Structure::Port => {
+                let port = read_port(line, word)?;
+                self.note_rest(line, word.len());
+                self.port = Some((port, line.location()));
+            }
+            Structure::BindAddress => {
+                self.note_rest(line, word.len());
+                self.bind_address = Some((word.to_owned(), line.location()));
+            }
+            Structure::PerListenerSettings => {
+                let flag = value::flag(word).map_err(|fault| explain(line, fault))?;
+                self.note_rest(line, word.len());
+                let mut sections = self.sections.iter().map(|section| &section.entries);
+                let has_security = |entries: &Entries| entries.has_scope(Scope::Security);
+                if flag && (has_security(&self.preamble) || sections.any(has_security)) {
+                    return Err(line
+                        .error("`per_listener_settings` comes too late")
+                        .with_help("write it as the first line, above what it is about"));
+                }
+                self.per_listener = flag;
+            }
+            Structure::IncludeDir => self.include(line, cursor.origin)?,
+        }
+        Ok(())
+    }
+
+    fn read_listener(&mut self, line: &Line<'_>) -> Result<(u16, Bind), Diagnostic> {
+        let mut words = line
+            .value()
+            .split([' ', '\t'])
+            .filter(|word| !word.is_empty());
+        let first = words.next().unwrap_or_default();
+        let second = words.next().filter(|word| !word.starts_with('#'));
+        if first == "0" && second.is_some() || second.is_some_and(|host| host.starts_with('/')) {
+            return Err(line
+                .error("this version cannot listen on a Unix socket yet")
+                .with_help("write `listener 1883 127.0.0.1` to be reachable from this machine"));
+        }
+        if looks_like_host(first) {
+            if let Some(port) = second.filter(|word| word.parse::<u16>().is_ok()) {
+                return Err(line
+                    .value_error(0..line.value().len(), "the port comes first")
+                    .with_help(format!("write `listener {port} {first}`")));
+            }
+            self.diagnostics.push(
+                line.warning(format!("`{first}` is taken for an address, with port 1883"))
+                    .with_help(format!("write `listener 1883 {first}`")),
+            );
+            return Ok((Listener::DEFAULT_PORT, Bind::Host(first.to_owned())));
+        }
+        let port = read_port(line, first)?;
+        if second.is_some()
+            && let Some(rest) = words.next().filter(|word| !word.starts_with('#'))
+        {
+            self.diagnostics
+                .push(line.warning(format!("`{rest}` is passed over")).with_help(
+                    "a listener has one port and one address; write another `listener` \
+                     line for another address",
+                ));
+        }
+        let bind = second.map_or(Bind::Any, |host| Bind::Host(host.to_owned()));
+        Ok((port, bind))
+    }
+
+    fn include(&mut self, line: &Line<'_>, origin: Origin) -> Result<(), Diagnostic> {
+        match origin {
+            Origin::Main => {}
+            Origin::Included => {
+                let message = "`include_dir` has no effect in a file that is itself included";
+                let help = "write it in the main file";
+                self.diagnostics.push(line.warning(message).with_help(help));
+                return Ok(());
+            }
+            Origin::Text => {
+                return Err(line
+                    .error("`include_dir` needs a file that contains it")
+                    .with_help("load the configuration from a file"));
+            }
+        }
+        let directory = Path::new(line.value());
+        let entries = fs::read_dir(directory).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let entries = entries.map_err(|error| {
+            line.value_error(0..line.value().len(), format!("cannot read it: {error}"))
+                .with_help("write the path of a directory that this user can read")
+        })?;
+        let mut files: Vec<_> = entries.iter().map(fs::DirEntry::path).collect();
+        files.retain(|path| path.as_os_str().as_encoded_bytes().ends_with(b".conf"));
+        files.sort_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
+        for file in files {
+            self.read_file(&file, Origin::Included);
+        }
+        Ok(())
+    }
+}
+
+fn explain(line: &Line<'_>, fault: Fault) -> Diagnostic {
+    line.value_error(fault.part, fault.message)
+        .with_help(fault.help)
+}
+
+fn read_port(line: &Line<'_>, word: &str) -> Result<u16, Diagnostic> {
+    let number =
+        value::number(word, 1, u64::from(u16::MAX)).map_err(|fault| explain(line, fault))?;
+    Ok(number as u16)
+}
+
+/// Whether a word cannot have been meant as a port.
+fn looks_like_host(word: &str) -> bool {
+    let host_and_port = word.matches(':').count() == 1;
+    let begins_as_name = word.starts_with(|c: char| c.is_alphabetic());
+    !host_and_port && (begins_as_name || word.parse::<std::net::IpAddr>().is_ok())
+}
