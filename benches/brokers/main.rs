@@ -10,15 +10,12 @@
 //!
 //! The brokers are `mosquitto` as installed and ours, as Cargo built it or as
 //! the variable `MQTT_BROKER` names it. Linux only: the costs come from `/proc`.
-//!
-//! Latencies of tens of microseconds depend on whether the kernel puts both
-//! ends on one processor or must wake a sleeping one. `taskset -c 1` before the
-//! command settles that for the rows about latency; throughput wants all cores.
 
 mod arguments;
 mod brokers;
 mod connection;
 mod contender;
+mod cores;
 mod flow;
 mod generator;
 mod relay;
@@ -57,6 +54,7 @@ fn main() -> io::Result<()> {
 
 /// Runs one row: all contenders side by side, taking turns.
 fn compare(row: &Row, programs: &[Program], arguments: &Arguments) -> io::Result<Vec<Series>> {
+    let _confined = row.one_core.then(cores::confine).transpose()?;
     let mut contenders = Vec::new();
     for program in programs {
         contenders.push(program.start(row)?);

@@ -19,6 +19,8 @@ pub(crate) struct Row {
     pub(crate) rate: Option<u32>,
     /// `max_inflight_messages` of the broker; without it, the broker's default.
     pub(crate) max_inflight: Option<u32>,
+    /// Keeps the contenders and the generator together on one processor.
+    pub(crate) one_core: bool,
 }
 
 /// The table that a row belongs to: what is compared in it.
@@ -48,6 +50,7 @@ const QOS_0: Row = Row {
     window: 2000,
     rate: None,
     max_inflight: None,
+    one_core: false,
 };
 
 const QOS_1: Row = Row {
@@ -110,6 +113,13 @@ pub(crate) const ROWS: &[Row] = &[
         ..QOS_1
     },
     LATENCY,
+    Row {
+        // On several, what it takes to wake a sleeping one outweighs any broker,
+        // and whether it comes to that is the kernel's mood.
+        name: "Latency, one outstanding, one core",
+        one_core: true,
+        ..LATENCY
+    },
     Row {
         name: "Latency, 1000 a second",
         window: 2000,
