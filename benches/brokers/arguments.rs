@@ -1,0 +1,92 @@
+//! What follows `--` on the command line.
+
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, Command, value_parser};
+
+use crate::rows::{ROWS, Row};
+
+pub(crate) struct Arguments {
+    filters: Vec<String>,
+    pub(crate) rounds: usize,
+    pub(crate) seconds: Duration,
+}
+
+impl Arguments {
+    pub(crate) fn parse() -> Self {
+        let matches = command().get_matches();
+        let quick = matches.get_flag("quick");
+        let given = |name| matches.get_many::<String>(name).into_iter().flatten();
+        Self {
+            filters: given("filter").map(|f| f.to_lowercase()).collect(),
+            rounds: *matches
+                .get_one("rounds")
+                .unwrap_or(if quick { &1 } else { &5 }),
+            seconds: *matches.get_one("seconds").unwrap_or(&if quick {
+                Duration::from_millis(300)
+            } else {
+                Duration::from_secs(1)
+            }),
+        }
+    }
+
+    /// The rows whose name contains one of the filters; all without a filter.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &'static Row> {
+        ROWS.iter().filter(|row| {
+            let name = row.name.to_lowercase();
+            self.filters.is_empty() || self.filters.iter().any(|f| name.contains(f))
+        })
+    }
+}
+
+fn command() -> Command {
+    let names: Vec<_> = ROWS.iter().map(|row| format!("  {}", row.name)).collect();
+    Command::new("brokers")
+        .about("Brokers side by side under the same load")
+        .after_help(format!("Rows:\n{}", names.join("\n")))
+        .arg(
+            Arg::new("filter")
+                .num_args(..)
+                .help("Run the rows whose name contains one of these"),
+        )
+        .arg(
+            Arg::new("rounds")
+                .long("rounds")
+                .value_parser(rounds)
+                .help("Rounds of each row, the median counts [default: 5]"),
+        )
+        .arg(
+            Arg::new("seconds")
+                .long("seconds")
+                .value_parser(seconds)
+                .help("Length of a round [default: 1.0]"),
+        )
+        .arg(
+            Arg::new("quick")
+                .long("quick")
+                .action(ArgAction::SetTrue)
+                .help("One round of 0.3 seconds, to see that all works"),
+        )
+        .arg(
+            // Cargo says so to every benchmark that it runs.
+            Arg::new("bench")
+                .long("bench")
+                .action(ArgAction::SetTrue)
+                .value_parser(value_parser!(bool))
+                .hide(true),
+        )
+}
+
+fn rounds(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(rounds @ 1..=1000) => Ok(rounds),
+        _ => Err("a number from 1 to 1000 is wanted".into()),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) if (0.01..=3600.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("a number from 0.01 to 3600 is wanted".into()),
+    }
+}
