@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use super::connection::{ConnectionId, Stage};
-use super::log::Kind;
 use super::publication::{MessageProperties, Publication};
 use super::session::{Session, SessionId, Will};
 use super::timers::{Millis, Timer};
-use super::{Broker, Policy, Refusal};
+use super::{Core, Policy, Refusal};
 use crate::codec::{
     ConnAck, Connect, Packet, Properties, Property, ReasonCode, RefusedConnect, Version,
 };
+use crate::config::LogType;
 use crate::session::{Incoming, Outgoing, aliases};
 
 /// What authentication said about a client.
@@ -26,7 +26,7 @@ pub enum Decision {
 /// A session expiry interval that never ends (3.1.2.11.2).
 const NEVER: Millis = Millis::MAX;
 
-impl Broker {
+impl Core {
     /// A connection brought its CONNECT. `nonce` is a fresh random number, for
     /// a client identifier where the client has none.
     pub fn connect(
@@ -102,7 +102,7 @@ impl Broker {
         };
         let peer = connection.peer.clone();
         self.peers.end(id);
-        self.peers.log(Kind::Notice, |_| {
+        self.peers.log_connection(|_| {
             let user = connect
                 .username
                 .map(|name| format!(", user {name}"))
@@ -241,7 +241,7 @@ impl Broker {
             session.outgoing.resume(window);
             session.incoming.resume();
         }
-        self.peers.log(Kind::Notice, |_| {
+        self.peers.log_connection(|_| {
             let user = connect
                 .username
                 .map(|name| format!(", u'{name}'"))
@@ -307,7 +307,7 @@ impl Broker {
             self.close_silently(id);
             return;
         }
-        self.peers.log(Kind::Debug, |peers| {
+        self.peers.log(LogType::Debug, |peers| {
             format!(
                 "Sending CONNACK to {} ({}, 0)",
                 peers.name(id),
@@ -330,7 +330,7 @@ impl Broker {
         };
         let client_id = Arc::clone(&session.client_id);
         if let Some(old) = session.connection {
-            self.peers.log(Kind::Notice, |_| {
+            self.peers.log_connection(|_| {
                 format!("Client {client_id} already connected, closing old connection.")
             });
             self.close(old, Refusal::TakenOver);
@@ -434,7 +434,7 @@ impl Broker {
         let due = |session: &mut Session| session.connection.is_none() && session.ends_at <= now;
         if self.peers.session(id).is_some_and(due) {
             self.peers.stats.expired += 1;
-            self.peers.log(Kind::Notice, |peers| {
+            self.peers.log_connection(|peers| {
                 let client_id = &peers.sessions[id.slot as usize].client_id;
                 format!("Expiring client {client_id} due to timeout.")
             });

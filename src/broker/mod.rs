@@ -17,14 +17,13 @@
 //! | `retained.rs` | the last message of each topic |
 //! | `session.rs`, `connection.rs`, `publication.rs` | what the names say |
 //! | `timers.rs`, `sys.rs`, `stats.rs` | time, `$SYS`, figures |
-//! | `settings.rs`, `access.rs`, `refusal.rs`, `log.rs` | limits, rights, refusals, log lines |
+//! | `settings.rs`, `access.rs`, `refusal.rs` | limits, rights, refusals |
 
 mod access;
 mod batch;
 mod connect;
 mod connection;
 mod fanout;
-mod log;
 mod peers;
 mod publication;
 mod publish;
@@ -49,12 +48,12 @@ pub use access::{Access, AccessControl};
 pub use batch::Batch;
 pub use connect::Decision;
 pub use connection::ConnectionId;
-pub use log::{Kind, Kinds};
 pub use refusal::Refusal;
 pub use settings::{Policy, Settings};
 pub use timers::Millis;
 
 use crate::codec::{Ack, AckKind, Disconnect, Packet, Properties, ReasonCode, Version};
+use crate::config::LogType;
 use connection::{Connection, Stage};
 use peers::Peers;
 use retained::Retained;
@@ -67,9 +66,9 @@ use timers::{Timer, Timers};
 const SPARE_BUFFERS: usize = 64;
 const SPARE_CAPACITY: usize = 256 * 1024;
 
-/// The broker; see the module.
+/// The core of the broker; see the module.
 #[derive(Debug)]
-pub struct Broker {
+pub struct Core {
     peers: Peers,
     clients: HashMap<Arc<str>, SessionId>,
     subscriptions: Subscriptions,
@@ -82,10 +81,10 @@ pub struct Broker {
 /// What an event asks the shell to do. Drained by the shell after each event.
 #[derive(Debug, Default)]
 pub struct Effects {
-    /// Connections to look at with [`Broker::take`].
+    /// Connections to look at with [`Core::take`].
     pub wake: Vec<ConnectionId>,
     /// Log lines.
-    pub log: Vec<(Kind, String)>,
+    pub log: Vec<(LogType, String)>,
 }
 
 /// What a connection has to do next.
@@ -110,7 +109,7 @@ pub enum Ended {
     Broken(String),
 }
 
-impl Broker {
+impl Core {
     /// A broker without clients at the instant `now`.
     pub fn new(settings: Settings, now: Millis) -> Self {
         let mut broker = Self {
@@ -170,9 +169,8 @@ impl Broker {
             stalled: false,
         });
         self.peers.stats.sockets += 1;
-        self.peers.log(Kind::Notice, |_| {
-            format!("New connection from {peer} on port {port}.")
-        });
+        self.peers
+            .log_connection(|_| format!("New connection from {peer} on port {port}."));
         id
     }
 
@@ -219,7 +217,7 @@ impl Broker {
         match packet {
             Packet::Ack(kind, ack) => {
                 let kind = *kind;
-                self.peers.log(Kind::Debug, |peers| {
+                self.peers.log(LogType::Debug, |peers| {
                     let (name, id) = (log_name(kind), peers.name(id));
                     format!(
                         "Received {name} from {id} (Mid: {}, RC:{})",
@@ -233,11 +231,11 @@ impl Broker {
             Packet::Subscribe(subscribe) => self.subscribe(id, session, subscribe),
             Packet::Unsubscribe(unsubscribe) => self.unsubscribe(id, session, unsubscribe),
             Packet::PingReq => {
-                self.peers.log(Kind::Debug, |peers| {
+                self.peers.log(LogType::Debug, |peers| {
                     format!("Received PINGREQ from {}", peers.name(id))
                 });
                 self.peers.send(id, &Packet::PingResp);
-                self.peers.log(Kind::Debug, |peers| {
+                self.peers.log(LogType::Debug, |peers| {
                     format!("Sending PINGRESP to {}", peers.name(id))
                 });
                 Ok(())
@@ -287,9 +285,8 @@ impl Broker {
             }
         }
         let with_will = packet.reason != ReasonCode::SUCCESS;
-        self.peers.log(Kind::Notice, |peers| {
-            format!("Client {} disconnected.", peers.name(id))
-        });
+        self.peers
+            .log_connection(|peers| format!("Client {} disconnected.", peers.name(id)));
         self.detach(id, with_will);
         self.peers.end(id);
         Ok(())
@@ -329,7 +326,7 @@ impl Broker {
             return;
         };
         if connection.session().is_some() {
-            self.peers.log(Kind::Notice, |peers| match ended {
+            self.peers.log_connection(|peers| match ended {
                 Ended::ByClient => format!("Client {} closed its connection.", peers.name(id)),
                 Ended::Broken(why) => {
                     format!(
@@ -350,7 +347,7 @@ impl Broker {
             return;
         };
         let (version, open) = (connection.version, connection.session().is_some());
-        self.peers.log(Kind::Notice, |peers| {
+        self.peers.log_connection(|peers| {
             format!("Client {} disconnected{}.", peers.name(id), refusal.text())
         });
         if version == Version::V5 && open {

@@ -9,7 +9,6 @@ use super::Effects;
 use super::access::Access;
 use super::connection::{Connection, ConnectionId, Stage};
 use super::fanout::Fanout;
-use super::log::Kind;
 use super::publication::{Delivery, publish_packet};
 use super::session::{Session, SessionId};
 use super::settings::Settings;
@@ -17,6 +16,7 @@ use super::stats::Stats;
 use super::subscriptions::Target;
 use super::timers::{Millis, Timer, Timers};
 use crate::codec::{Ack, AckKind, Packet, Properties, Property, QoS, ReasonCode, Version};
+use crate::config::LogType;
 use crate::session::aliases::Alias;
 use crate::session::{PubRec, Resend};
 
@@ -66,10 +66,17 @@ impl Peers {
     }
 
     /// Adds a log line, if anybody wants its kind.
-    pub(super) fn log(&mut self, kind: Kind, line: impl FnOnce(&Self) -> String) {
+    pub(super) fn log(&mut self, kind: LogType, line: impl FnOnce(&Self) -> String) {
         if self.settings.log.contains(kind) {
             let line = line(self);
             self.effects.log.push((kind, line));
+        }
+    }
+
+    /// Adds a log line about a client that comes or goes.
+    pub(super) fn log_connection(&mut self, line: impl FnOnce(&Self) -> String) {
+        if self.settings.connection_messages {
+            self.log(LogType::Notice, line);
         }
     }
 
@@ -105,7 +112,7 @@ impl Peers {
         packet_id: u16,
         reason: ReasonCode,
     ) {
-        self.log(Kind::Debug, |peers| {
+        self.log(LogType::Debug, |peers| {
             let name = super::log_name(kind);
             format!(
                 "Sending {name} to {} (m{packet_id}, rc{})",
@@ -248,7 +255,7 @@ impl Peers {
         topic: &str,
         length: usize,
     ) {
-        self.log(Kind::Debug, |peers| {
+        self.log(LogType::Debug, |peers| {
             format!(
                 "Sending PUBLISH to {} (d0, q{}, r{}, m{packet_id}, '{topic}', ... ({length} bytes))",
                 peers.name(id),
@@ -313,7 +320,7 @@ impl Peers {
                 session.outgoing.queued_len(),
             );
             let bytes = session.queued_bytes;
-            self.log(Kind::Notice, |_| {
+            self.log(LogType::Notice, |_| {
                 format!(
                     "Outgoing messages are being dropped for client {client}: {waiting} messages \
                      ({bytes} bytes) are waiting, the limits are max_queued_messages and \

@@ -10,7 +10,7 @@ use crate::codec::{Properties, Property, Publish, QoS};
 
 /// An application message that something keeps: a queue, a flight, the
 /// retained messages. Shared by reference among all of them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Publication {
     pub(super) topic: Arc<str>,
     pub(super) payload: Bytes,

@@ -6,15 +6,15 @@ use super::access::Access;
 use super::batch::Batch;
 use super::connection::ConnectionId;
 use super::fanout::{Fanout, Frames};
-use super::log::Kind;
-use super::publication::MessageProperties;
+use super::publication::{MessageProperties, Publication};
 use super::session::{Session, SessionId, Will};
 use super::subscriptions::Route;
-use super::{Broker, Policy, Refusal};
+use super::{Core, Policy, Refusal};
 use crate::codec::{AckKind, Frame, Publish, QoS, ReasonCode};
+use crate::config::LogType;
 use crate::session::Received;
 
-impl Broker {
+impl Core {
     pub(super) fn publish(
         &mut self,
         id: ConnectionId,
@@ -91,7 +91,7 @@ impl Broker {
     }
 
     fn log_received(&mut self, id: ConnectionId, publish: &Publish<'_>) {
-        self.peers.log(Kind::Debug, |peers| {
+        self.peers.log(LogType::Debug, |peers| {
             format!(
                 "Received PUBLISH from {} (d{}, q{}, r{}, m{}, '{}', ... ({} bytes))",
                 peers.name(id),
@@ -193,7 +193,7 @@ impl Broker {
         };
         session.incoming.refuse(publish.packet_id);
         let client_id = Arc::clone(&session.client_id);
-        self.peers.log(Kind::Debug, |_| {
+        self.peers.log(LogType::Debug, |_| {
             format!(
                 "Denied PUBLISH from {client_id} (d{}, q{}, r{}, m{}, '{}', ... ({} bytes)): {reason}",
                 u8::from(publish.dup),
@@ -213,7 +213,7 @@ impl Broker {
             if fanout.payload.is_empty() {
                 self.retained.clear(fanout.topic);
             } else {
-                self.retained.set(fanout.detached());
+                self.retain(fanout);
             }
         }
         for target in &route.targets {
@@ -229,6 +229,21 @@ impl Broker {
             }
         }
         !(route.targets.is_empty() && route.groups.is_empty())
+    }
+
+    /// Keeps a message, for as long as it or `retain_expiry_interval` says.
+    fn retain(&mut self, fanout: &mut Fanout<'_>) {
+        let publication = fanout.detached();
+        let Some(expiry) = self.peers.settings.retain_expiry else {
+            self.retained.set(publication);
+            return;
+        };
+        let limit = self.peers.now.saturating_add(expiry);
+        let expires = Some(publication.expires.map_or(limit, |at| at.min(limit)));
+        self.retained.set(Arc::new(Publication {
+            expires,
+            ..(*publication).clone()
+        }));
     }
 
     /// Publishes a will whose moment has come.

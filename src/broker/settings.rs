@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::access::AccessControl;
-use super::log::Kinds;
+use crate::config::LogTypes;
 
 /// Limits and habits of the whole broker. The defaults are Mosquitto 2.1's.
 #[derive(Clone, Debug)]
@@ -40,7 +40,11 @@ pub struct Settings {
     /// Milliseconds between two updates of `$SYS`; 0 switches it off.
     pub sys_interval: u64,
     /// The kinds of log line that somebody wants.
-    pub log: Kinds,
+    pub log: LogTypes,
+    /// Whether connects and disconnects are logged.
+    pub connection_messages: bool,
+    /// How long a retained message is kept, in milliseconds.
+    pub retain_expiry: Option<u64>,
 }
 
 impl Default for Settings {
@@ -61,7 +65,9 @@ impl Default for Settings {
             max_session_expiry: u64::MAX,
             allow_duplicate_messages: true,
             sys_interval: 10_000,
-            log: Kinds::default(),
+            log: LogTypes::default(),
+            connection_messages: true,
+            retain_expiry: None,
         }
     }
 }

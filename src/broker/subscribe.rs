@@ -3,26 +3,26 @@
 use std::borrow::Cow;
 
 use super::connection::ConnectionId;
-use super::log::Kind;
 use super::publication::{Delivery, Ids};
 use super::session::SessionId;
-use super::{Broker, Refusal};
+use super::{Core, Refusal};
 use crate::codec::{
     DecodeError, Packet, Properties, QoS, ReasonCode, RetainHandling, SubAck, Subscribe,
     SubscriptionOptions, SubscriptionRequest, UnsubAck, Unsubscribe, Version,
 };
+use crate::config::LogType;
 use crate::topic::Subscription;
 
 const NO_FILTER: Refusal = Refusal::Undecodable(DecodeError::malformed("not a topic filter"));
 
-impl Broker {
+impl Core {
     pub(super) fn subscribe(
         &mut self,
         id: ConnectionId,
         session: SessionId,
         packet: &Subscribe<'_>,
     ) -> Result<(), Refusal> {
-        self.peers.log(Kind::Debug, |peers| {
+        self.peers.log(LogType::Debug, |peers| {
             format!("Received SUBSCRIBE from {}", peers.name(id))
         });
         let ids = Ids::new(crate::property!(packet.properties, SubscriptionIdentifier));
@@ -44,7 +44,7 @@ impl Broker {
                 retained.push((subscription.filter, granted));
             }
         }
-        self.peers.log(Kind::Debug, |peers| {
+        self.peers.log(LogType::Debug, |peers| {
             format!("Sending SUBACK to {}", peers.name(id))
         });
         let (packet_id, properties) = (packet.packet_id, Properties::new());
@@ -84,7 +84,7 @@ impl Broker {
             qos,
             ..request.options
         };
-        self.peers.log(Kind::Subscribe, |peers| {
+        self.peers.log(LogType::Subscribe, |peers| {
             format!("{} {} {}", peers.name(id), qos as u8, request.filter)
         });
         let ids = ids.as_slice().first().copied();
@@ -128,7 +128,7 @@ impl Broker {
         session: SessionId,
         packet: &Unsubscribe<'_>,
     ) -> Result<(), Refusal> {
-        self.peers.log(Kind::Debug, |peers| {
+        self.peers.log(LogType::Debug, |peers| {
             format!("Received UNSUBSCRIBE from {}", peers.name(id))
         });
         let mut reasons = Vec::with_capacity(packet.filters.len());
@@ -140,7 +140,7 @@ impl Broker {
                 ReasonCode::NO_SUBSCRIPTION_EXISTED
             };
             reasons.push(reason.0);
-            self.peers.log(Kind::Unsubscribe, |peers| {
+            self.peers.log(LogType::Unsubscribe, |peers| {
                 format!("{} {filter}", peers.name(id))
             });
         }

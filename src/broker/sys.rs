@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::Broker;
+use super::Core;
 use super::publication::MessageProperties;
 use super::stats::Stats;
 use super::timers::{Millis, Timer};
@@ -89,7 +89,7 @@ impl Sys {
     }
 }
 
-impl Broker {
+impl Core {
     pub(super) fn start_sys(&mut self) {
         if self.peers.settings.sys_interval > 0 {
             self.update_sys();
