@@ -66,6 +66,9 @@ use timers::{Timer, Timers};
 const SPARE_BUFFERS: usize = 64;
 const SPARE_CAPACITY: usize = 256 * 1024;
 
+/// The size of an outbox, in bytes, from which its own connection is not read.
+const CONGESTED: usize = 256 * 1024;
+
 /// The core of the broker; see the module.
 #[derive(Debug)]
 pub struct Core {
@@ -309,6 +312,13 @@ impl Core {
         };
         self.peers.stats.bytes_sent += work.bytes.len() as u64;
         Some(work)
+    }
+
+    /// Whether so much waits for the connection that nothing more should be
+    /// read from it.
+    pub fn is_congested(&self, id: ConnectionId) -> bool {
+        let connection = self.peers.connections.get(id.slot());
+        connection.is_some_and(|c| c.id == id && c.outbox.len() >= CONGESTED)
     }
 
     /// Gives a buffer back whose bytes are written.

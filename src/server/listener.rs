@@ -1,0 +1,140 @@
+//! Sockets that accept connections.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::connection::{Door, serve};
+use super::hub::Hub;
+use crate::config::{Bind, Listener, LogType, SocketDomain};
+
+/// Connections that the system may keep until they are accepted.
+const BACKLOG: i32 = 1024;
+
+/// How long to wait when the system has no descriptor for a connection.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Opens the sockets of a listener: one for each address that it means. The
+/// notices tell what was left out.
+///
+/// # Errors
+/// No address could be bound; the words name address and remedy.
+pub(super) fn bind(listener: &Listener) -> Result<(Vec<TcpListener>, Vec<String>), String> {
+    let addresses = addresses(listener)?;
+    // Port 0 asks the system for one: the same for all addresses.
+    let mut port = listener.port;
+    let (mut sockets, mut notices, mut failure) = (Vec::new(), Vec::new(), None);
+    for ip in addresses {
+        let address = SocketAddr::new(ip, port);
+        match bind_one(address, listener.bind_interface.as_deref()) {
+            Ok(socket) => {
+                port = socket.local_addr().map_or(port, |bound| bound.port());
+                sockets.push(socket);
+            }
+            Err(error) if ip.is_ipv6() && is_missing(&error) => {
+                notices.push(format!("No IPv6 on this machine, port {port} is open on IPv4 only."));
+            }
+            Err(error) => failure = Some(explain(address, &error)),
+        }
+    }
+    match failure {
+        Some(failure) => Err(failure),
+        None if sockets.is_empty() => Err(format!("no address to listen on for port {port}")),
+        None => Ok((sockets, notices)),
+    }
+}
+
+fn addresses(listener: &Listener) -> Result<Vec<IpAddr>, String> {
+    let all: Vec<IpAddr> = match &listener.bind {
+        Bind::Any => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+        Bind::Loopback => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+        Bind::Host(host) => {
+            let found = (host.as_str(), listener.port)
+                .to_socket_addrs()
+                .map_err(|error| format!("cannot find the address of '{host}': {error}"))?;
+            let mut ips: Vec<_> = found.map(|address| address.ip()).collect();
+            ips.dedup();
+            ips
+        }
+    };
+    Ok(all
+        .into_iter()
+        .filter(|ip| match listener.socket_domain {
+            None => true,
+            Some(SocketDomain::Ipv4) => ip.is_ipv4(),
+            Some(SocketDomain::Ipv6) => ip.is_ipv6(),
+        })
+        .collect())
+}
+
+fn bind_one(address: SocketAddr, interface: Option<&str>) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // IPv4 has a socket of its own.
+        socket.set_only_v6(true)?;
+    }
+    if let Some(interface) = interface {
+        bind_interface(&socket, interface)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn bind_interface(socket: &Socket, interface: &str) -> io::Result<()> {
+    socket.bind_device(Some(interface.as_bytes()))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn bind_interface(_: &Socket, _: &str) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "bind_interface works on Linux only"))
+}
+
+/// Whether the error says that the machine has no such kind of address.
+fn is_missing(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+    let codes = [Errno::EAFNOSUPPORT, Errno::EADDRNOTAVAIL, Errno::EPROTONOSUPPORT];
+    error.raw_os_error().is_some_and(|code| codes.iter().any(|known| *known as i32 == code))
+}
+
+fn explain(address: SocketAddr, error: &io::Error) -> String {
+    let remedy = match error.kind() {
+        io::ErrorKind::AddrInUse => "; another program, perhaps another broker, has this port",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need root or CAP_NET_BIND_SERVICE",
+        io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
+        _ => "",
+    };
+    format!("cannot listen on {address}: {error}{remedy}")
+}
+
+/// Accepts connections for ever.
+pub(super) async fn accept(
+    hub: Arc<Hub>,
+    door: Arc<Door>,
+    listener: tokio::net::TcpListener,
+    no_delay: bool,
+) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                if no_delay && let Err(error) = stream.set_nodelay(true) {
+                    hub.logger().write(LogType::Debug, &format!("TCP_NODELAY for {peer}: {error}"));
+                }
+                let (hub, door) = (Arc::clone(&hub), Arc::clone(&door));
+                tokio::spawn(serve(hub, door, stream, peer.to_string()));
+            }
+            Err(error) => {
+                // A connection that was reset while it waited is nobody's
+                // fault; having no descriptors left passes when others close.
+                hub.logger().write(LogType::Warning, &format!("Cannot accept a connection: {error}."));
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}

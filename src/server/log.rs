@@ -1,0 +1,79 @@
+//! The log: lines to the destinations of `log_dest`.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+
+use crate::config::{Log, LogDestination, LogType, LogTypes};
+
+/// Writes lines in Mosquitto's form: `<seconds since 1970>: text`.
+#[derive(Debug)]
+pub(super) struct Logger {
+    types: LogTypes,
+    timestamp: bool,
+    stdout: bool,
+    stderr: bool,
+    files: Vec<Mutex<File>>,
+}
+
+impl Logger {
+    /// Opens the destinations.
+    ///
+    /// # Errors
+    /// A file that cannot be opened; the words name it.
+    pub(super) fn open(config: &Log) -> Result<Self, String> {
+        let mut logger = Self {
+            types: config.types,
+            timestamp: config.timestamp,
+            stdout: false,
+            stderr: false,
+            files: Vec::new(),
+        };
+        for destination in &config.destinations {
+            match destination {
+                LogDestination::Stdout => logger.stdout = true,
+                LogDestination::Stderr => logger.stderr = true,
+                LogDestination::File(path) => logger.files.push(Mutex::new(open(path)?)),
+                LogDestination::Syslog | LogDestination::Topic | LogDestination::None => {}
+            }
+        }
+        Ok(logger)
+    }
+
+    /// The kinds of line that go anywhere.
+    pub(super) fn types(&self) -> LogTypes {
+        if self.stdout || self.stderr || !self.files.is_empty() { self.types } else { LogTypes::NONE }
+    }
+
+    /// Writes a line. A destination that fails is passed over: the broker's
+    /// work doesn't depend on its log.
+    pub(super) fn write(&self, kind: LogType, text: &str) {
+        if !self.types.contains(kind) {
+            return;
+        }
+        let line = if self.timestamp {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            format!("{}: {text}\n", now.as_secs())
+        } else {
+            format!("{text}\n")
+        };
+        if self.stdout {
+            let _ = io::stdout().write_all(line.as_bytes());
+        }
+        if self.stderr {
+            let _ = io::stderr().write_all(line.as_bytes());
+        }
+        for file in &self.files {
+            let _ = file.lock().write_all(line.as_bytes());
+        }
+    }
+}
+
+fn open(path: &PathBuf) -> Result<File, String> {
+    OpenOptions::new().create(true).append(true).open(path).map_err(|error| {
+        format!("cannot open the log file {}: {error}", path.display())
+    })
+}
