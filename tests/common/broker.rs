@@ -29,10 +29,13 @@ pub(crate) struct Broker {
 
 impl Setup {
     pub(crate) fn new() -> Self {
-        Self {
-            dir: TempDir::new().expect("a temporary directory"),
-            port: free_port(),
-        }
+        Self::at(free_port())
+    }
+
+    /// For a port that the test has chosen.
+    pub(crate) fn at(port: u16) -> Self {
+        let dir = TempDir::new().expect("a temporary directory");
+        Self { dir, port }
     }
 
     pub(crate) fn port(&self) -> u16 {

@@ -72,6 +72,11 @@ impl Process {
         self.status.read(Option::is_some)
     }
 
+    pub(crate) fn wait_end(&self) {
+        let ended = self.status.wait(TIMEOUT, |status| *status);
+        assert!(ended.is_some(), "{} goes on running", self.what);
+    }
+
     pub(crate) fn send(&self, signal: Signal) {
         if !self.ended() {
             kill(self.pid, signal).expect("sending a signal to a child");

@@ -83,7 +83,7 @@ fn each_quality_has_its_handshake() {
 fn many_messages_arrive_once_and_in_order() {
     let broker = Broker::open();
     let lines: String = (0..500)
-        .map(|number| format!("message {number}\n"))
+        .map(|number: u32| number.to_string() + "\n")
         .collect();
     for qos in ["1", "2"] {
         let args = ["-t", "t", "-q", qos, "-C", "500"];

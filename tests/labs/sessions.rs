@@ -98,8 +98,8 @@ fn session_present_is_right_each_time() {
     let broker = Broker::open();
     let present = |clean: bool, version: u8| {
         let connect = Connect {
-            clean,
             version,
+            clean,
             ..Connect::new("sometimes")
         };
         let (mut client, present) = Raw::client(broker.port, &connect);
@@ -120,8 +120,8 @@ fn a_session_of_mqtt_5_lives_as_long_as_it_asks() {
     let broker = Broker::open();
     let present = |clean: bool, properties: &[u8], goodbye: &[u8]| {
         let connect = Connect {
-            clean,
             version: 5,
+            clean,
             properties,
             ..Connect::new("five")
         };
