@@ -27,7 +27,7 @@ pip_install() {
 }
 pip_install --requirement requirements.txt
 
-npm install --no-package-lock --no-fund --no-audit
+npm ci --no-fund --no-audit
 
 PATH="$PATH:/usr/sbin" mosquitto -h | head -n 1 || true
 python3 -c 'import paho.mqtt as paho; print("paho-mqtt", paho.__version__)'

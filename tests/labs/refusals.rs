@@ -4,21 +4,40 @@ use crate::common::broker::{Broker, Setup};
 use crate::common::clients::same_as_mosquitto;
 use crate::common::process::run;
 use crate::common::raw::{Connect, Raw, packet, text};
-use crate::common::{Program, TIMEOUT};
+use crate::common::{Program, TIMEOUT, oracle_differs};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::thread;
 
+/// A CONNECT of this protocol name and level.
+fn connect_as(port: u16, name: &str, level: u8) -> Raw {
+    let mut client = Raw::open(port);
+    let header = [level, 2, 0, 60];
+    client.send(&packet(0x10, &[&text(name), &header, &text("new")]));
+    client
+}
+
 #[test]
-fn an_unknown_protocol_version_gets_code_1() {
+fn a_version_that_does_not_fit_the_protocols_name_gets_code_1() {
     let broker = Broker::open();
-    let mut client = Raw::open(broker.port);
-    client.send(&packet(
-        0x10,
-        &[&text("MQTT"), &[9, 2, 0, 60], &text("new")],
-    ));
-    client.expect(&[0x20, 2, 0, 1]);
-    client.expect_end();
+    for (name, level) in [("MQTT", 3), ("MQIsdp", 4)] {
+        let mut client = connect_as(broker.port, name, level);
+        client.expect(&[0x20, 2, 0, 1]);
+        client.expect_end();
+    }
+}
+
+#[test]
+fn a_version_that_does_not_exist_gets_the_answer_of_mqtt_5() {
+    if oracle_differs("Mosquitto 2.0 answers with code 1, 2.1 with 0x84") {
+        return;
+    }
+    let broker = Broker::open();
+    for (name, level) in [("MQTT", 9), ("MQIsdp", 2)] {
+        let mut client = connect_as(broker.port, name, level);
+        client.expect(&[0x20, 3, 0, 0x84, 0]);
+        client.expect_end();
+    }
 }
 
 #[test]
