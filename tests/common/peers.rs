@@ -1,0 +1,91 @@
+//! Clients that we did not write, where the machine has them.
+
+use super::{Program, find_program};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Peer {
+    /// mosquitto_pub and mosquitto_sub.
+    MosquittoClients,
+    /// paho-mqtt for Python.
+    Paho,
+    /// mqtt.js for Node.
+    MqttJs,
+}
+
+impl Peer {
+    /// Whether the peer is there. A missing one is told on the real standard
+    /// error, with the check that is left out; it is a failure when
+    /// `MOUSTIQUE_REQUIRE_PEERS=1`.
+    pub(crate) fn present_for(self, check: &str) -> bool {
+        let present = self.present();
+        if !present {
+            let missing = format!(
+                "left out: {check}: {} missing; tests/install-peers.sh installs all such programs",
+                self.name()
+            );
+            let required = std::env::var_os("MOUSTIQUE_REQUIRE_PEERS");
+            assert!(required.is_none_or(|value| value == "0"), "{missing}");
+            tell(&missing);
+        }
+        present
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::MosquittoClients => "mosquitto_pub and mosquitto_sub are",
+            Self::Paho => "paho-mqtt for Python is",
+            Self::MqttJs => "mqtt.js for Node is",
+        }
+    }
+
+    fn present(self) -> bool {
+        static PAHO: OnceLock<bool> = OnceLock::new();
+        match self {
+            Self::MosquittoClients => [Program::Pub, Program::Sub, Program::Passwd]
+                .iter()
+                .all(|program| find_program(program.mosquitto_name()).is_some()),
+            Self::Paho => *PAHO.get_or_init(|| {
+                let mut python = Command::new("python3");
+                python.args(["-c", "import paho.mqtt.client"]);
+                python.stderr(Stdio::null()).stdout(Stdio::null());
+                python.status().is_ok_and(|status| status.success())
+            }),
+            Self::MqttJs => {
+                find_program("node").is_some() && script("node_modules/mqtt/package.json").is_file()
+            }
+        }
+    }
+
+    /// The command that plays this peer's part.
+    pub(crate) fn command(self) -> Command {
+        match self {
+            Self::MosquittoClients => panic!("use Program::mosquitto"),
+            Self::Paho => {
+                let mut command = Command::new("python3");
+                command.arg(script("paho_client.py"));
+                command
+            }
+            Self::MqttJs => {
+                let mut command = Command::new("node");
+                command.arg(script("mqttjs_client.js"));
+                command
+            }
+        }
+    }
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/peers")
+        .join(name)
+}
+
+/// Writes a line to the real standard error, which the test runner captures
+/// from `eprintln!` but not from here.
+pub(crate) fn tell(line: &str) {
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+}

@@ -1,0 +1,10 @@
+//! The broker's command line and configuration file.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod daemon;
+mod limits;
+mod listeners;
+mod logs;
+mod mistakes;

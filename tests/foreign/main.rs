@@ -1,0 +1,10 @@
+//! The broker with clients that we did not write.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod mosquitto;
+mod rumqttc_v4;
+mod rumqttc_v5;
+mod scripted;
+mod together;

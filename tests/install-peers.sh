@@ -1,0 +1,34 @@
+#!/bin/bash
+# Installs the programs that the tests run beside ours: Mosquitto and its
+# clients, paho-mqtt for Python and mqtt.js for Node. Node and Python
+# themselves must be there. Debian and its descendants only.
+set -euo pipefail
+cd "$(dirname "$0")/peers"
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+if ! { command -v mosquitto_pub && { command -v mosquitto || test -x /usr/sbin/mosquitto; }; } >/dev/null; then
+    # The package starts a broker on port 1883, where nobody asked for one.
+    already_running=$(pgrep -x mosquitto || true)
+    as_root apt-get update
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y mosquitto mosquitto-clients
+    if [ -z "$already_running" ] && [ -d /run/systemd/system ]; then
+        as_root systemctl disable --now mosquitto
+    elif [ -z "$already_running" ] && [ -x /etc/init.d/mosquitto ]; then
+        as_root /etc/init.d/mosquitto stop || true
+    fi
+fi
+
+# Where Python is the distribution's, pip wants to be told that we mean it.
+pip_install() {
+    python3 -m pip install "$@" || python3 -m pip install --break-system-packages "$@"
+}
+pip_install --requirement requirements.txt
+
+npm ci --no-fund --no-audit
+
+PATH="$PATH:/usr/sbin" mosquitto -h | head -n 1 || true
+python3 -c 'import paho.mqtt as paho; print("paho-mqtt", paho.__version__)'
+node -p '"mqtt.js " + require("mqtt/package.json").version'
