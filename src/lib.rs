@@ -1,1 +1,3 @@
 //! Moustique: an MQTT toolkit in the place of Mosquitto.
+
+pub mod auth;
