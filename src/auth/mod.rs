@@ -5,6 +5,8 @@
 //! knows nothing of connections or packets; hashing a password takes
 //! milliseconds on purpose, so callers keep it away from their event loop.
 
+pub mod acl;
+mod acl_parse;
 pub mod filter;
 pub mod hash;
 pub mod passwd_edit;
@@ -12,6 +14,7 @@ pub mod passwd_file;
 pub mod problem;
 mod replace;
 
+pub use acl::{Access, Acl, Client, Decision, Reason, RuleRef};
 pub use hash::{Algorithm, HashError, PasswordHash};
 pub use passwd_file::{PasswordFile, Verdict};
 pub use problem::{LoadError, Problem};
