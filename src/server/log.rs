@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -17,6 +18,7 @@ pub(super) struct Logger {
     stdout: bool,
     stderr: bool,
     files: Vec<Mutex<File>>,
+    syslog: Option<Syslog>,
 }
 
 impl Logger {
@@ -31,13 +33,15 @@ impl Logger {
             stdout: false,
             stderr: false,
             files: Vec::new(),
+            syslog: None,
         };
         for destination in &config.destinations {
             match destination {
                 LogDestination::Stdout => logger.stdout = true,
                 LogDestination::Stderr => logger.stderr = true,
                 LogDestination::File(path) => logger.files.push(Mutex::new(open(path)?)),
-                LogDestination::Syslog | LogDestination::Topic | LogDestination::None => {}
+                LogDestination::Syslog => logger.syslog = Some(Syslog::open(config.facility)?),
+                LogDestination::None => {}
             }
         }
         Ok(logger)
@@ -45,7 +49,9 @@ impl Logger {
 
     /// The kinds of line that go anywhere.
     pub(super) fn types(&self) -> LogTypes {
-        if self.stdout || self.stderr || !self.files.is_empty() { self.types } else { LogTypes::NONE }
+        let anywhere =
+            self.stdout || self.stderr || self.syslog.is_some() || !self.files.is_empty();
+        if anywhere { self.types } else { LogTypes::NONE }
     }
 
     /// Writes a line. A destination that fails is passed over: the broker's
@@ -53,6 +59,9 @@ impl Logger {
     pub(super) fn write(&self, kind: LogType, text: &str) {
         if !self.types.contains(kind) {
             return;
+        }
+        if let Some(syslog) = &self.syslog {
+            syslog.write(kind, text);
         }
         let line = if self.timestamp {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -76,4 +85,39 @@ fn open(path: &PathBuf) -> Result<File, String> {
     OpenOptions::new().create(true).append(true).open(path).map_err(|error| {
         format!("cannot open the log file {}: {error}", path.display())
     })
+}
+
+/// The system's log, by its socket (RFC 3164 as syslog(3) writes it).
+#[derive(Debug)]
+struct Syslog {
+    socket: UnixDatagram,
+    facility: u8,
+}
+
+impl Syslog {
+    /// `facility`: `local0` to `local7` by its number, else `daemon`.
+    fn open(facility: Option<u8>) -> Result<Self, String> {
+        let connect = || {
+            let socket = UnixDatagram::unbound()?;
+            socket.connect("/dev/log")?;
+            Ok(socket)
+        };
+        let socket = connect().map_err(|error: io::Error| {
+            format!("cannot reach the system's log at /dev/log: {error}; write `log_dest stderr`")
+        })?;
+        Ok(Self { socket, facility: facility.map_or(3, |local| 16 + local) })
+    }
+
+    fn write(&self, kind: LogType, text: &str) {
+        let severity = match kind {
+            LogType::Error => 3,
+            LogType::Warning => 4,
+            LogType::Notice => 5,
+            LogType::Information => 6,
+            _ => 7,
+        };
+        let priority = u16::from(self.facility) * 8 + severity;
+        let line = format!("<{priority}>mqtt-broker[{}]: {text}", std::process::id());
+        let _ = self.socket.send(line.as_bytes());
+    }
 }

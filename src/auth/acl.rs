@@ -1,0 +1,382 @@
+//! Access control lists: who may read and write which topics, and which line
+//! of the file says so.
+//!
+//! ```text
+//! # comment
+//! topic [read|write|readwrite|deny] <filter>     before any `user`: clients without a user name
+//! user <username>
+//! topic [read|write|readwrite|deny] <filter>     this user
+//! pattern [read|write|readwrite|deny] <filter>   every client; %c client id, %u user name
+//! ```
+//!
+//! The rules of a user are asked first, then the patterns; in both, `deny`
+//! comes first and then the order of the file. The first rule that matches the
+//! topic and speaks of the access decides. What no rule speaks of is denied.
+//!
+//! The filter is the rest of its line, and blanks are part of it. Text books
+//! print topics with blanks around the slashes, though (`house / kitchen`), so
+//! such a rule counts both as it stands and without these blanks, with a
+//! warning.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use super::filter::filter_matches;
+use super::problem::Problem;
+
+/// What a client wants to do with a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Receive messages from it.
+    Read,
+    /// Publish messages to it.
+    Write,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Client<'a> {
+    /// Its client identifier.
+    pub client_id: &'a str,
+    /// Its user name; `None` when it is anonymous.
+    pub username: Option<&'a str>,
+}
+
+impl Client<'_> {
+    /// A name with a wildcard would turn a pattern into more than was meant.
+    fn has_wildcard_in_name(&self) -> bool {
+        let names = [self.client_id, self.username.unwrap_or_default()];
+        names.iter().any(|name| name.contains(['+', '#']))
+    }
+}
+
+/// The rules of one file, ready to be asked.
+#[derive(Debug, Clone, Default)]
+pub struct Acl {
+    pub(super) file: String,
+    pub(super) anonymous: Vec<Rule>,
+    pub(super) users: HashMap<String, Vec<Rule>>,
+    pub(super) patterns: Vec<Rule>,
+    pub(super) warnings: Vec<Problem>,
+}
+
+impl Acl {
+    /// Lines that are in force, but probably not as they were meant.
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
+    }
+
+    /// Whether `client` may access `topic`, and why.
+    pub fn check(&self, client: &Client, access: Access, topic: &str) -> Decision<'_> {
+        let own_rules = match client.username {
+            None => self.anonymous.as_slice(),
+            Some(name) => self.users.get(name).map_or(&[][..], Vec::as_slice),
+        };
+        let own_rule = own_rules
+            .iter()
+            .find(|rule| rule.grant.speaks_of(access) && filter_matches(&rule.filter, topic));
+        if let Some(rule) = own_rule {
+            return self.decide_by(rule);
+        }
+        if !self.patterns.is_empty() && client.has_wildcard_in_name() {
+            return Decision::denied(Reason::WildcardInName);
+        }
+        let pattern = self
+            .patterns
+            .iter()
+            .find(|rule| rule.grant.speaks_of(access) && rule.matches_for(client, topic));
+        match pattern {
+            Some(rule) => self.decide_by(rule),
+            None => Decision::denied(Reason::NoRule),
+        }
+    }
+
+    fn decide_by<'a>(&'a self, rule: &'a Rule) -> Decision<'a> {
+        Decision {
+            allowed: rule.grant != Grant::Deny,
+            reason: Reason::Rule(RuleRef {
+                file: &self.file,
+                line: rule.line,
+                text: &rule.text,
+            }),
+        }
+    }
+}
+
+/// One `topic` or `pattern` line.
+#[derive(Debug, Clone)]
+pub(super) struct Rule {
+    pub(super) grant: Grant,
+    pub(super) filter: String,
+    pub(super) line: usize,
+    pub(super) text: String,
+}
+
+impl Rule {
+    /// Whether this pattern, with the names of `client` filled in, matches.
+    fn matches_for(&self, client: &Client, topic: &str) -> bool {
+        // Asked of the pattern itself, so that nobody reaches `$SYS` from
+        // `%c/#` by taking that for a name.
+        if topic.starts_with('$') && !self.filter.starts_with('$') {
+            return false;
+        }
+        if !has_placeholder(&self.filter) {
+            return filter_matches(&self.filter, topic);
+        }
+        fill_in(&self.filter, client).is_some_and(|filter| filter_matches(&filter, topic))
+    }
+}
+
+pub(super) fn has_placeholder(filter: &str) -> bool {
+    filter.contains("%c") || filter.contains("%u")
+}
+
+/// The filter of a pattern for this client; `None` when it asks for a user
+/// name and there is none.
+fn fill_in(pattern: &str, client: &Client) -> Option<String> {
+    let mut filter = String::with_capacity(pattern.len() + client.client_id.len());
+    let mut rest = pattern;
+    while let Some(index) = rest.find('%') {
+        filter.push_str(&rest[..index]);
+        rest = &rest[index..];
+        if let Some(behind) = rest.strip_prefix("%c") {
+            filter.push_str(client.client_id);
+            rest = behind;
+        } else if let Some(behind) = rest.strip_prefix("%u") {
+            filter.push_str(client.username?);
+            rest = behind;
+        } else {
+            filter.push('%');
+            rest = &rest[1..];
+        }
+    }
+    filter.push_str(rest);
+    Some(filter)
+}
+
+/// What a rule does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Grant {
+    Read,
+    Write,
+    ReadWrite,
+    Deny,
+}
+
+impl Grant {
+    fn speaks_of(self, access: Access) -> bool {
+        match self {
+            Self::Read => access == Access::Read,
+            Self::Write => access == Access::Write,
+            Self::ReadWrite | Self::Deny => true,
+        }
+    }
+}
+
+/// The answer to [`Acl::check`]; its text explains it in a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision<'a> {
+    /// Whether the client may.
+    pub allowed: bool,
+    /// Why, or why not.
+    pub reason: Reason<'a>,
+}
+
+impl<'a> Decision<'a> {
+    fn denied(reason: Reason<'a>) -> Self {
+        Self {
+            allowed: false,
+            reason,
+        }
+    }
+
+    /// The rule that decided, if one did.
+    pub fn rule(&self) -> Option<RuleRef<'a>> {
+        match self.reason {
+            Reason::Rule(rule) => Some(rule),
+            Reason::NoRule | Reason::WildcardInName => None,
+        }
+    }
+}
+
+impl fmt::Display for Decision<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = if self.allowed { "allowed" } else { "denied" };
+        match self.reason {
+            Reason::Rule(rule) => write!(f, "{verdict} by {rule}"),
+            Reason::NoRule => write!(f, "{verdict}: no rule matches"),
+            Reason::WildcardInName => write!(
+                f,
+                "{verdict}: a client identifier or user name with '+' or '#' gets nothing \
+                 from patterns"
+            ),
+        }
+    }
+}
+
+/// Why a [`Decision`] fell as it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason<'a> {
+    /// This rule says so.
+    Rule(RuleRef<'a>),
+    /// No rule speaks of it.
+    NoRule,
+    /// The list has patterns, and the client's name contains a wildcard.
+    WildcardInName,
+}
+
+/// Where a rule stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuleRef<'a> {
+    /// The file, named as its reader named it.
+    pub file: &'a str,
+    /// The line, counted from 1.
+    pub line: usize,
+    /// The line itself.
+    pub text: &'a str,
+}
+
+impl fmt::Display for RuleRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{} ({})", self.file, self.line, self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Access::{Read, Write};
+
+    fn acl(text: &str) -> Acl {
+        Acl::parse(text.as_bytes(), "acl").unwrap()
+    }
+
+    fn client<'a>(client_id: &'a str, username: &'a str) -> Client<'a> {
+        Client {
+            client_id,
+            username: (!username.is_empty()).then_some(username),
+        }
+    }
+
+    /// Who may do what: `id`, `user` (empty for none), access, topic.
+    #[track_caller]
+    fn allows(acl: &Acl, id: &str, user: &str, access: Access, topic: &str) {
+        let decision = acl.check(&client(id, user), access, topic);
+        assert!(decision.allowed, "{decision}");
+    }
+
+    #[track_caller]
+    fn denies(acl: &Acl, id: &str, user: &str, access: Access, topic: &str) {
+        let decision = acl.check(&client(id, user), access, topic);
+        assert!(!decision.allowed, "{decision}");
+    }
+
+    #[test]
+    fn the_lab_of_the_course_as_its_author_meant_it() {
+        let topic = "myRasp/groundfloor/livingroom/temperature";
+        for printed in [
+            topic,
+            "myRasp / groundfloor / livingroom / temperature",
+            "myRasp/ groundfloor /livingroom/  temperature",
+        ] {
+            let acl = acl(&format!(
+                "user user1\ntopic read {printed}\n\nuser user2\ntopic write {printed}\n"
+            ));
+            allows(&acl, "a", "user1", Read, topic);
+            denies(&acl, "a", "user1", Write, topic);
+            allows(&acl, "b", "user2", Write, topic);
+            denies(&acl, "b", "user2", Read, topic);
+            denies(&acl, "c", "", Read, topic);
+            denies(&acl, "a", "user1", Read, "myRasp/groundfloor");
+            // Both sides may have copied the blanks.
+            allows(&acl, "a", "user1", Read, printed);
+            denies(&acl, "a", "user1", Write, printed);
+        }
+    }
+
+    #[test]
+    fn topics_before_any_user_are_for_anonymous_clients_only() {
+        let acl = acl("topic read news/#\nuser bob\ntopic b\n");
+        allows(&acl, "x", "", Read, "news/today");
+        denies(&acl, "x", "bob", Read, "news/today");
+        denies(&acl, "x", "eve", Read, "news/today");
+        denies(&acl, "x", "", Read, "b");
+    }
+
+    #[test]
+    fn deny_comes_first_and_then_the_order_of_the_file() {
+        let acl = acl("user u\ntopic read a/#\ntopic write a/+\ntopic deny a/secret\n");
+        denies(&acl, "x", "u", Read, "a/secret");
+        denies(&acl, "x", "u", Write, "a/secret");
+        allows(&acl, "x", "u", Write, "a/b");
+        let decision = acl.check(&client("x", "u"), Read, "a/b");
+        assert_eq!(decision.rule().unwrap().line, 2);
+    }
+
+    #[test]
+    fn a_grant_of_the_user_outweighs_a_denying_pattern() {
+        let acl = acl("user u\ntopic read a\npattern deny #\npattern read b\n");
+        allows(&acl, "x", "u", Read, "a");
+        denies(&acl, "x", "u", Read, "b");
+    }
+
+    #[test]
+    fn lists_of_a_user_named_twice_are_one() {
+        let acl = acl("user u\ntopic a\nuser v\ntopic b\nuser u\ntopic c\n");
+        allows(&acl, "x", "u", Write, "a");
+        denies(&acl, "x", "u", Write, "b");
+        allows(&acl, "x", "u", Write, "c");
+    }
+
+    #[test]
+    fn patterns_know_client_and_user() {
+        let acl = acl(
+            "user u\npattern write dev/%c/up\npattern read home/%u/%c/#\npattern read 100%/%%c\n",
+        );
+        allows(&acl, "c1", "", Write, "dev/c1/up");
+        denies(&acl, "c1", "", Write, "dev/c2/up");
+        allows(&acl, "c1", "bob", Read, "home/bob/c1/x");
+        denies(&acl, "c1", "bob", Read, "home/eve/c1/x");
+        denies(&acl, "c1", "", Read, "home//c1/x");
+        allows(&acl, "c1", "", Read, "100%/%c1");
+        // What is filled in is not filled in again.
+        denies(&acl, "%u", "bob", Write, "dev/bob/up");
+    }
+
+    #[test]
+    fn wildcards_in_names_get_nothing_from_patterns() {
+        let with = acl("user a+b\ntopic own\npattern readwrite dev/%c\n");
+        allows(&with, "c", "a+b", Read, "own");
+        for (id, user) in [("+", "bob"), ("#", ""), ("c", "a+b")] {
+            let decision = with.check(&client(id, user), Write, "dev/c");
+            assert_eq!(decision.reason, Reason::WildcardInName);
+            assert!(!decision.allowed);
+        }
+        let without = acl("user a+b\ntopic own\n");
+        let decision = without.check(&client("c", "a+b"), Read, "x");
+        assert_eq!(decision.reason, Reason::NoRule);
+    }
+
+    #[test]
+    fn dollar_topics_need_a_dollar_in_the_rule() {
+        let acl = acl("topic read #\nuser u\ntopic read $SYS/#\npattern read %c/#\n");
+        denies(&acl, "x", "", Read, "$SYS/uptime");
+        allows(&acl, "x", "u", Read, "$SYS/uptime");
+        denies(&acl, "$SYS", "", Read, "$SYS/uptime");
+    }
+
+    #[test]
+    fn a_decision_explains_itself() {
+        let acl = acl("user u\ntopic  read a/#  \ntopic deny b\npattern read %c\n");
+        let explain = |id, topic| acl.check(&client(id, "u"), Read, topic).to_string();
+        assert_eq!(explain("x", "a/b"), "allowed by acl:2 (topic  read a/#)");
+        assert_eq!(explain("x", "b"), "denied by acl:3 (topic deny b)");
+        assert_eq!(explain("x", "c"), "denied: no rule matches");
+        assert!(explain("+", "c").starts_with("denied: a client identifier"));
+    }
+
+    #[test]
+    fn an_empty_list_denies_everything() {
+        denies(&acl("# nothing\n\n"), "x", "", Read, "a");
+    }
+}

@@ -1,0 +1,142 @@
+//! The command line of `mqtt-broker`.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::process::{self, PidFile};
+use super::{Broker, StartError, runtime};
+use crate::config::{Config, LogTypes};
+
+/// What Mosquitto exits with after a start that failed, and after a bad
+/// configuration or command line.
+const FAILED: u8 = 1;
+const MISCONFIGURED: u8 = 3;
+
+/// The grammar, from which completions and the man page are made too.
+pub fn command() -> Command {
+    Command::new("mqtt-broker")
+        .about("An MQTT broker for versions 3.1, 3.1.1 and 5 that takes the place of mosquitto")
+        .version(env!("CARGO_PKG_VERSION"))
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .after_help(
+            "Without a file that says where to listen, the broker accepts clients on this machine \
+             only, at port 1883.\n\nExit status: 0 after SIGTERM or SIGINT, 1 when the start fails \
+             (a port in use, for instance), 3 for mistakes in the configuration or on the command \
+             line.",
+        )
+        .arg(
+            Arg::new("config")
+                .short('c')
+                .long("config-file")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("Read the configuration from FILE, in the format of mosquitto.conf"),
+        )
+        .arg(
+            Arg::new("daemon")
+                .short('d')
+                .long("daemon")
+                .action(ArgAction::SetTrue)
+                .help("Go into the background after the start"),
+        )
+        .arg(
+            Arg::new("port")
+                .short('p')
+                .long("port")
+                .value_name("PORT")
+                .action(ArgAction::Append)
+                .value_parser(value_parser!(u16).range(1..))
+                .help(
+                    "Listen on PORT of the loopback addresses (up to ten times; left out where \
+                     the configuration has listeners)",
+                ),
+        )
+        .arg(
+            Arg::new("verbose")
+                .short('v')
+                .long("verbose")
+                .action(ArgAction::SetTrue)
+                .help("Log everything, whatever log_type says"),
+        )
+        .arg(Arg::new("help").short('h').long("help").action(ArgAction::Help).help("Print this help"))
+        .arg(Arg::new("version").long("version").action(ArgAction::Version).help("Print the version"))
+}
+
+/// Runs the broker as a program.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let matches = match command().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) => {
+            let _ = error.print();
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return if asked { ExitCode::SUCCESS } else { ExitCode::from(MISCONFIGURED) };
+        }
+    };
+    let config = match configure(&matches) {
+        Ok(config) => config,
+        Err(text) => return fail(&text, MISCONFIGURED),
+    };
+    match serve(config, matches.get_flag("daemon")) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => fail(&format!("Error: {text}."), FAILED),
+    }
+}
+
+fn fail(text: &str, code: u8) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "{text}");
+    ExitCode::from(code)
+}
+
+fn configure(matches: &ArgMatches) -> Result<Config, String> {
+    let mut config = match matches.get_one::<PathBuf>("config") {
+        Some(path) => Config::load(path).map_err(|mistakes| mistakes.to_string())?,
+        None => Config::default(),
+    };
+    for port in matches.get_many::<u16>("port").into_iter().flatten() {
+        config.add_loopback_port(*port).map_err(|mistake| mistake.to_string())?;
+    }
+    if matches.get_flag("verbose") {
+        config.log.types = LogTypes::ALL;
+    }
+    Ok(config)
+}
+
+/// Starts in order: sockets and files, background, privileges, threads.
+fn serve(config: Config, daemon: bool) -> Result<(), String> {
+    let (pid_file, user) = (config.pid_file.clone(), config.user.clone());
+    let broker = Broker::bind(config).map_err(|error| error.to_string())?;
+    if daemon {
+        process::daemonize()?;
+    }
+    let _pid_file = pid_file.as_deref().map(PidFile::write).transpose()?;
+    if let Some(warning) = process::drop_privileges(user.as_deref())? {
+        broker.warn(&warning);
+    }
+    let run = async {
+        let ended = end_signal()?;
+        broker.run(ended).await
+    };
+    runtime().and_then(|runtime| runtime.block_on(run)).map_err(|error| error.to_string())
+}
+
+/// Ready when SIGTERM or SIGINT asks the broker to end.
+fn end_signal() -> Result<impl Future<Output = ()>, StartError> {
+    let listen = |kind| {
+        signal(kind).map_err(|error| StartError(format!("cannot listen for signals: {error}")))
+    };
+    let (mut terminate, mut interrupt) =
+        (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

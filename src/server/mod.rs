@@ -1,0 +1,282 @@
+//! The shell around the core: sockets, tasks, credentials, log, signals.
+//!
+//! | file | concept |
+//! |---|---|
+//! | `mod.rs` | a broker from a configuration: bind, run, stop |
+//! | `hub.rs` | the core behind its lock, wake-ups, time |
+//! | `listener.rs` | sockets that accept |
+//! | `connection.rs` | one connection's bytes |
+//! | `credentials.rs` | who may come in |
+//! | `link.rs` | clients within the process |
+//! | `log.rs` | lines to the destinations of `log_dest` |
+//! | `process.rs` | daemon, pid file, privileges |
+//! | `cli.rs` | the command line of `mqtt-broker` |
+
+pub mod cli;
+mod connection;
+mod credentials;
+mod hub;
+mod link;
+mod listener;
+mod log;
+mod process;
+
+use std::fmt;
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+use crate::auth::Acl;
+use crate::broker::{Core, Policy, Settings};
+use crate::config::{Config, Listener, LogType};
+use connection::Door;
+use credentials::Credentials;
+use hub::Hub;
+pub use link::Link;
+use log::Logger;
+
+/// How long clients get to read that the broker ends.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// A broker that is ready to run: everything that can fail at the start has
+/// happened. Its sockets are open, so clients may already connect and wait.
+///
+/// ```
+/// use moustique::{Broker, config::Config};
+///
+/// let config = Config::parse("listener 0 127.0.0.1\nallow_anonymous true\nlog_dest none", "example")?;
+/// let running = Broker::bind(config)?.start()?;
+/// println!("listening on {}", running.addresses()[0]);
+/// running.stop();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Broker {
+    hub: Arc<Hub>,
+    doors: Vec<(Arc<Door>, Vec<TcpListener>)>,
+    addresses: Vec<SocketAddr>,
+    no_delay: bool,
+}
+
+/// Why a broker cannot start. The words name the cause and the remedy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartError(String);
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl Broker {
+    /// Opens the log, reads password and ACL files, and listens.
+    ///
+    /// # Errors
+    /// The first thing that failed, with its remedy.
+    pub fn bind(config: Config) -> Result<Self, StartError> {
+        let logger = Logger::open(&config.log).map_err(StartError)?;
+        let start = |text: &str| logger.write(LogType::Information, text);
+        start(&format!("moustique version {} starting", env!("CARGO_PKG_VERSION")));
+        for warning in &config.warnings {
+            logger.write(LogType::Warning, &warning.to_string());
+        }
+        if config.local_only {
+            start(
+                "Starting in local only mode: only clients on this machine can connect. To accept \
+                 others, write a configuration file with a `listener 1883` line, and \
+                 `allow_anonymous true` or a `password_file`, and start with -c FILE.",
+            );
+        }
+        let mut doors = Vec::new();
+        for listener in &config.listeners {
+            let door = door(listener, &config, &logger)?;
+            let (sockets, notices) = listener::bind(listener).map_err(StartError)?;
+            for notice in notices {
+                logger.write(LogType::Notice, &notice);
+            }
+            doors.push((Arc::new(door), sockets));
+        }
+        let sockets = doors.iter().flat_map(|(_, sockets)| sockets);
+        let addresses: Vec<_> = sockets.filter_map(|socket| socket.local_addr().ok()).collect();
+        for address in &addresses {
+            let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };
+            start(&format!("Opening {family} listen socket on port {}.", address.port()));
+        }
+        let core = Core::new(settings(&config, &logger), 0);
+        let hub = Arc::new(Hub::new(core, Instant::now(), logger));
+        Ok(Self { hub, doors, addresses, no_delay: config.set_tcp_nodelay })
+    }
+
+    /// The addresses that accept connections. A listener on port 0 shows here
+    /// which port the system gave it.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Runs until `shutdown` is ready, then tells the clients and ends. Wants
+    /// a tokio runtime with I/O and time.
+    ///
+    /// # Errors
+    /// A socket that the runtime cannot take over.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(Arc::clone(&self.hub).keep_time());
+        for (door, sockets) in self.doors {
+            for socket in sockets {
+                let socket = tokio::net::TcpListener::from_std(socket)
+                    .map_err(|error| StartError(format!("cannot use a socket: {error}")))?;
+                let (hub, door) = (Arc::clone(&self.hub), Arc::clone(&door));
+                tasks.spawn(listener::accept(hub, door, socket, self.no_delay));
+            }
+        }
+        self.hub.logger().write(LogType::Information, "moustique is running");
+        shutdown.await;
+        self.hub.logger().write(LogType::Information, "moustique is ending");
+        tasks.shutdown().await;
+        self.hub.say_goodbye(GOODBYE).await;
+        Ok(())
+    }
+
+    /// Runs on threads of its own, one for each core.
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub fn start(self) -> Result<Running, StartError> {
+        let runtime = runtime()?;
+        let (hub, addresses) = (Arc::clone(&self.hub), self.addresses.clone());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let handle = runtime.handle().clone();
+        let thread = std::thread::Builder::new()
+            .name("mqtt-broker".into())
+            .spawn(move || {
+                // A handle that is dropped stops the broker like one that is told to.
+                let ended = async { stopped.await.unwrap_or_default() };
+                runtime.block_on(self.run(ended))
+            })
+            .map_err(|error| StartError(format!("cannot start a thread: {error}")))?;
+        Ok(Running { hub, addresses, handle, stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+/// A broker that runs on its own threads; dropping it stops it.
+#[derive(Debug)]
+pub struct Running {
+    hub: Arc<Hub>,
+    addresses: Vec<SocketAddr>,
+    handle: tokio::runtime::Handle,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<Result<(), StartError>>>,
+}
+
+impl Running {
+    /// The addresses that accept connections.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Ends the broker and waits until it has ended.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has told so on stderr.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// A worker for each core; on a single one, no threads beside it.
+fn runtime() -> Result<Runtime, StartError> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut builder = if cores > 1 {
+        tokio::runtime::Builder::new_multi_thread()
+    } else {
+        tokio::runtime::Builder::new_current_thread()
+    };
+    builder
+        .enable_all()
+        .build()
+        .map_err(|error| StartError(format!("cannot start the runtime: {error}")))
+}
+
+/// What a listener's connections need to know, with its files read.
+fn door(listener: &Listener, config: &Config, logger: &Logger) -> Result<Door, StartError> {
+    let fail = |error: crate::auth::LoadError| StartError(error.to_string());
+    let acl = listener.security.acl_file.as_deref().map(Acl::load).transpose().map_err(fail)?;
+    if let Some(acl) = &acl {
+        for warning in acl.warnings() {
+            logger.write(LogType::Warning, &warning.to_string());
+        }
+    }
+    let limit = |limit: Option<u32>| limit.map_or(usize::MAX, |limit| limit as usize);
+    let policy = Policy {
+        port: listener.port,
+        versions: [3, 4, 5].map(|version| listener.accept_protocol_versions.contains(version)),
+        max_qos: listener.max_qos,
+        max_topic_alias: listener.max_topic_alias,
+        max_connections: limit(listener.max_connections),
+        allow_zero_length_client_id: listener.allow_zero_length_clientid,
+        auto_id_prefix: listener.auto_id_prefix.clone(),
+        use_username_as_client_id: listener.use_username_as_clientid,
+        client_id_prefix: listener.clientid_prefixes.clone(),
+        acl: acl.map(Arc::new),
+    };
+    Ok(Door {
+        policy: Arc::new(policy),
+        credentials: Credentials::load(&listener.security).map_err(fail)?,
+        max_packet_size: config.limits.max_packet_size,
+    })
+}
+
+fn settings(config: &Config, logger: &Logger) -> Settings {
+    let limits = &config.limits;
+    let unlimited = |limit: u64| if limit == 0 { usize::MAX } else { limit as usize };
+    let clients = limits.global_max_clients.into_iter().chain(limits.global_max_connections).min();
+    Settings {
+        max_inflight_messages: match limits.max_inflight_messages {
+            0 => u16::MAX,
+            window => window,
+        },
+        max_queued_messages: unlimited(limits.max_queued_messages.into()),
+        max_queued_bytes: unlimited(limits.max_queued_bytes),
+        queue_qos0_messages: limits.queue_qos0_messages,
+        upgrade_outgoing_qos: limits.upgrade_outgoing_qos,
+        max_packet_size: limits.max_packet_size,
+        message_size_limit: match limits.message_size_limit {
+            0 => u32::MAX,
+            limit => limit,
+        },
+        max_keep_alive: match limits.max_keepalive {
+            0 => u16::MAX,
+            seconds => seconds,
+        },
+        max_topic_alias_broker: limits.max_topic_alias_broker,
+        max_connections: clients.map_or(usize::MAX, |limit| limit as usize),
+        retain_available: limits.retain_available,
+        max_session_expiry: limits
+            .persistent_client_expiration
+            .map_or(u64::MAX, |period| period.as_millis() as u64),
+        allow_duplicate_messages: limits.allow_duplicate_messages,
+        sys_interval: u64::from(config.sys_interval) * 1000,
+        log: logger.types(),
+        connection_messages: config.log.connection_messages,
+        retain_expiry: limits.retain_expiry_interval.map(|period| period.as_millis() as u64),
+        ..Settings::default()
+    }
+}
