@@ -17,9 +17,8 @@
 //! | `retained.rs` | the last message of each topic |
 //! | `session.rs`, `connection.rs`, `publication.rs` | what the names say |
 //! | `timers.rs`, `sys.rs`, `stats.rs` | time, `$SYS`, figures |
-//! | `settings.rs`, `access.rs`, `refusal.rs` | limits, rights, refusals |
+//! | `settings.rs`, `refusal.rs` | limits and rights, refusals |
 
-mod access;
 mod batch;
 mod connect;
 mod connection;
@@ -44,7 +43,6 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-pub use access::{Access, AccessControl};
 pub use batch::Batch;
 pub use connect::Decision;
 pub use connection::ConnectionId;

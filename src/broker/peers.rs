@@ -6,7 +6,6 @@ use std::sync::Arc;
 use slab::Slab;
 
 use super::Effects;
-use super::access::Access;
 use super::connection::{Connection, ConnectionId, Stage};
 use super::fanout::Fanout;
 use super::publication::{Delivery, publish_packet};
@@ -15,6 +14,7 @@ use super::settings::Settings;
 use super::stats::Stats;
 use super::subscriptions::Target;
 use super::timers::{Millis, Timer, Timers};
+use crate::auth::Access;
 use crate::codec::{Ack, AckKind, Packet, Properties, Property, QoS, ReasonCode, Version};
 use crate::config::LogType;
 use crate::session::aliases::Alias;
@@ -473,14 +473,10 @@ impl Peers {
 
 /// Whether the session's client may receive messages of a topic.
 fn may_read(session: &Session, topic: &str) -> bool {
-    session.policy.access.as_ref().is_none_or(|access| {
-        access.allows(
-            &session.client_id,
-            session.username.as_deref(),
-            Access::Read,
-            topic,
-        )
-    })
+    let username = session.username.as_deref();
+    session
+        .policy
+        .allows(&session.client_id, username, Access::Read, topic)
 }
 
 /// The outbox of a connection, with a buffer in it; the shell will be told.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::access::Access;
 use super::batch::Batch;
 use super::connection::ConnectionId;
 use super::fanout::{Fanout, Frames};
@@ -10,6 +9,7 @@ use super::publication::{MessageProperties, Publication};
 use super::session::{Session, SessionId, Will};
 use super::subscriptions::Route;
 use super::{Core, Policy, Refusal};
+use crate::auth::Access;
 use crate::codec::{AckKind, Frame, Publish, QoS, ReasonCode};
 use crate::config::LogType;
 use crate::session::Received;
@@ -326,10 +326,7 @@ pub(super) fn may_write(
     if topic.starts_with('$') && is_reserved(topic) {
         return false;
     }
-    policy
-        .access
-        .as_ref()
-        .is_none_or(|access| access.allows(client_id, username, Access::Write, topic))
+    policy.allows(client_id, username, Access::Write, topic)
 }
 
 /// Bridges tell their state below `$SYS`; everything else there is ours.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::access::AccessControl;
+use crate::auth::{Access, Acl, Client};
 use crate::config::LogTypes;
 
 /// Limits and habits of the whole broker. The defaults are Mosquitto 2.1's.
@@ -94,7 +94,26 @@ pub struct Policy {
     /// What client identifiers must begin with.
     pub client_id_prefix: Option<String>,
     /// Rights; `None` allows everything.
-    pub access: Option<Arc<dyn AccessControl>>,
+    pub acl: Option<Arc<Acl>>,
+}
+
+impl Policy {
+    /// Whether a client of this listener may do that.
+    pub(super) fn allows(
+        &self,
+        client_id: &str,
+        username: Option<&str>,
+        access: Access,
+        topic: &str,
+    ) -> bool {
+        let client = Client {
+            client_id,
+            username,
+        };
+        self.acl
+            .as_ref()
+            .is_none_or(|acl| acl.check(&client, access, topic).allowed)
+    }
 }
 
 impl Default for Policy {
@@ -109,7 +128,7 @@ impl Default for Policy {
             auto_id_prefix: "auto-".into(),
             use_username_as_client_id: false,
             client_id_prefix: None,
-            access: None,
+            acl: None,
         }
     }
 }

@@ -8,9 +8,6 @@ pub struct Limits {
     /// `max_inflight_messages`: QoS 1 and 2 messages on their way to one client
     /// at a time, 1 to 65535. Default: 20; `0` in the file means 65535.
     pub max_inflight_messages: u16,
-    /// `max_inflight_bytes`: as above, counted in bytes of payload. Default: 0,
-    /// no limit.
-    pub max_inflight_bytes: u64,
     /// `max_queued_messages`: messages that wait for one client beyond those
     /// in flight. Default: 1000; 0 means no limit.
     pub max_queued_messages: u32,
@@ -50,19 +47,12 @@ pub struct Limits {
     /// `allow_duplicate_messages`: whether overlapping subscriptions of a client
     /// bring a message once each. Default: true.
     pub allow_duplicate_messages: bool,
-    /// `check_retain_source`: whether a retained message is sent only while its
-    /// publisher would still be allowed to publish it. Default: true.
-    pub check_retain_source: bool,
-    /// `memory_limit`: bytes of memory that messages may take. Default: 0, no
-    /// limit.
-    pub memory_limit: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             max_inflight_messages: 20,
-            max_inflight_bytes: 0,
             max_queued_messages: 1000,
             max_queued_bytes: 0,
             max_packet_size: 2_000_000,
@@ -77,8 +67,6 @@ impl Default for Limits {
             retain_expiry_interval: None,
             persistent_client_expiration: None,
             allow_duplicate_messages: true,
-            check_retain_source: true,
-            memory_limit: 0,
         }
     }
 }

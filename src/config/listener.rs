@@ -19,9 +19,6 @@ pub struct Listener {
     pub socket_domain: Option<SocketDomain>,
     /// Who may connect and do what.
     pub security: Security,
-    /// `mount_point`: stands before each topic of these clients, unseen by them.
-    /// Default: none.
-    pub mount_point: Option<String>,
     /// `max_connections`: how many clients may be connected here. Default: no
     /// limit, which any number below 1 means too.
     pub max_connections: Option<u32>,
@@ -58,7 +55,6 @@ impl Default for Listener {
             bind_interface: None,
             socket_domain: None,
             security: Security::default(),
-            mount_point: None,
             max_connections: None,
             max_qos: 2,
             max_topic_alias: 10,

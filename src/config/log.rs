@@ -48,8 +48,6 @@ pub enum LogDestination {
     File(PathBuf),
     /// The log of the system.
     Syslog,
-    /// Messages on `$SYS/broker/log/` and the severity.
-    Topic,
     /// Nothing is logged.
     None,
 }

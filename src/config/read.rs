@@ -137,14 +137,6 @@ impl Draft {
                 self.globals.push(change);
             }
             Effect::Listener(kind) => {
-                if option.name == "mount_point" && cursor.section.is_none() {
-                    return Err(line
-                        .error("`mount_point` needs a `listener` above it")
-                        .with_help(
-                            "write `listener 1883` above the line, or move the line \
-                             below the `listener` that it is for",
-                        ));
-                }
                 let change = self.read_value(kind, line)?;
                 self.entries(cursor.section).0.push(Entry {
                     option,

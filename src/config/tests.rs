@@ -152,7 +152,7 @@ fn a_listener_has_all_its_settings() {
     let config = parse(
         "clientid_prefixes dev-\nlistener 1884 10.0.0.1 # the plant\naccept_protocol_versions 4,5\n\
          bind_interface eth0\nmax_connections -1\nmaximum_qos 1\nmax_topic_alias 0\n\
-         mount_point plant/\nsocket_domain ipv4\nuse_username_as_clientid true # yes\n\
+         socket_domain ipv4\nuse_username_as_clientid true # yes\n\
          protocol mqtt\nlistener_auto_id_prefix x\n",
     );
     let mut versions = ProtocolVersions::NONE;
@@ -163,7 +163,6 @@ fn a_listener_has_all_its_settings() {
         bind: Bind::Host("10.0.0.1".into()),
         bind_interface: Some("eth0".into()),
         socket_domain: Some(SocketDomain::Ipv4),
-        mount_point: Some("plant/".into()),
         max_qos: 1,
         max_topic_alias: 0,
         accept_protocol_versions: versions,
@@ -185,7 +184,7 @@ fn globals_reach_their_places() {
         "listener 1\nmax_inflight_messages 0\nmax_keepalive 0\nmax_queued_messages 5\n\
          retain_expiry_interval 2\npersistent_client_expiration 2w\nglobal_max_clients 7\n\
          sys_interval 0\nset_tcp_nodelay false\npid_file /run/m.pid\nuser root\n\
-         memory_limit 5000000000\nmax_packet_size 20\nretain_available false\n",
+         memory_limit 0\nmax_packet_size 20\nretain_available false\n",
     );
     assert_eq!(config.limits.max_inflight_messages, u16::MAX);
     assert_eq!(config.limits.max_keepalive, u16::MAX);
@@ -194,7 +193,6 @@ fn globals_reach_their_places() {
     let expiration = config.limits.persistent_client_expiration.unwrap();
     assert_eq!(expiration.as_secs(), 14 * 86_400);
     assert_eq!(config.limits.global_max_clients, Some(7));
-    assert_eq!(config.limits.memory_limit, 5_000_000_000);
     assert_eq!(config.limits.max_packet_size, 20);
     assert!(!config.limits.retain_available && !config.set_tcp_nodelay);
     assert_eq!(config.sys_interval, 0);
@@ -353,20 +351,6 @@ fn repetition_is_named() {
     let config = parse("listener 1\nallow_anonymous true\nlistener 2\nallow_anonymous false\n");
     assert!(!config.listeners[0].security.allow_anonymous);
     assert_eq!(config.warnings.len(), 1);
-}
-
-#[test]
-fn mount_points_are_topics_below_a_listener() {
-    assert!(
-        error("mount_point a/")
-            .message
-            .contains("needs a `listener`")
-    );
-    assert!(
-        error("listener 1\nmount_point a/#")
-            .message
-            .contains("must not contain")
-    );
 }
 
 #[test]

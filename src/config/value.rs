@@ -55,8 +55,6 @@ pub(super) enum Kind<T: 'static> {
     Destination(fn(&mut T, super::LogDestination)),
     /// The rest of the line.
     Text(fn(&mut T, String)),
-    /// The rest of the line without the wildcards of a topic filter.
-    Prefix(fn(&mut T, String)),
     /// The rest of the line as a path.
     Path(fn(&mut T, PathBuf)),
 }
@@ -65,7 +63,7 @@ impl<T: 'static> Kind<T> {
     /// Whether the value ends with its first word, so that a comment may follow.
     pub(super) fn is_word(&self, value: &str) -> bool {
         match self {
-            Self::Text(_) | Self::Prefix(_) | Self::Path(_) => false,
+            Self::Text(_) | Self::Path(_) => false,
             Self::Destination(_) => first_word(value) != "file",
             Self::Versions(_) => false,
             _ => true,
@@ -112,13 +110,7 @@ impl<T: 'static> Kind<T> {
                 let destination = destination(value)?;
                 Ok(Box::new(move |target| set(target, destination.clone())))
             }
-            Self::Prefix(_) if value.contains(['+', '#']) => Err(Fault::new(
-                value,
-                "a mount point must not contain `+` or `#`",
-                "write the topic levels themselves, such as `mount_point house/`; \
-                 comments stand on lines of their own",
-            )),
-            Self::Text(set) | Self::Prefix(set) => {
+            Self::Text(set) => {
                 let text = value.to_owned();
                 Ok(Box::new(move |target| set(target, text.clone())))
             }
@@ -257,14 +249,13 @@ fn not_versions(list: &str) -> Fault {
 }
 
 fn destination(value: &str) -> Result<super::LogDestination, Fault> {
-    use super::LogDestination::{File, None, Stderr, Stdout, Syslog, Topic};
+    use super::LogDestination::{File, None, Stderr, Stdout, Syslog};
     let word = first_word(value);
     let rest = value[word.len()..].trim_start();
     Ok(match word {
         "stdout" => Stdout,
         "stderr" => Stderr,
         "syslog" => Syslog,
-        "topic" => Topic,
         "none" => None,
         "file" if rest.is_empty() => {
             return Err(Fault::new(
@@ -274,10 +265,10 @@ fn destination(value: &str) -> Result<super::LogDestination, Fault> {
             ));
         }
         "file" => File(rest.into()),
-        "dlt" => {
+        "dlt" | "topic" => {
             return Err(Fault::new(
                 word,
-                "this version has no log to DLT yet",
+                format!("this version has no `log_dest {word}` yet"),
                 "write `log_dest stderr`, or `log_dest file` and a path",
             ));
         }
@@ -289,10 +280,7 @@ fn destination(value: &str) -> Result<super::LogDestination, Fault> {
             ));
         }
         _ => {
-            choice(
-                word,
-                &["stdout", "stderr", "syslog", "topic", "file", "none"],
-            )?;
+            choice(word, &["stdout", "stderr", "syslog", "file", "none"])?;
             None
         }
     })

@@ -65,8 +65,19 @@ pub fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Log everything, whatever log_type says"),
         )
-        .arg(Arg::new("help").short('h').long("help").action(ArgAction::Help).help("Print this help"))
-        .arg(Arg::new("version").long("version").action(ArgAction::Version).help("Print the version"))
+        .arg(
+            Arg::new("help")
+                .short('h')
+                .long("help")
+                .action(ArgAction::Help)
+                .help("Print this help"),
+        )
+        .arg(
+            Arg::new("version")
+                .long("version")
+                .action(ArgAction::Version)
+                .help("Print the version"),
+        )
 }
 
 /// Runs the broker as a program.
@@ -75,8 +86,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(matches) => matches,
         Err(error) => {
             let _ = error.print();
-            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            return if asked { ExitCode::SUCCESS } else { ExitCode::from(MISCONFIGURED) };
+            let asked = matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            );
+            return if asked {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(MISCONFIGURED)
+            };
         }
     };
     let config = match configure(&matches) {
@@ -100,7 +118,9 @@ fn configure(matches: &ArgMatches) -> Result<Config, String> {
         None => Config::default(),
     };
     for port in matches.get_many::<u16>("port").into_iter().flatten() {
-        config.add_loopback_port(*port).map_err(|mistake| mistake.to_string())?;
+        config
+            .add_loopback_port(*port)
+            .map_err(|mistake| mistake.to_string())?;
     }
     if matches.get_flag("verbose") {
         config.log.types = LogTypes::ALL;
@@ -123,7 +143,9 @@ fn serve(config: Config, daemon: bool) -> Result<(), String> {
         let ended = end_signal()?;
         broker.run(ended).await
     };
-    runtime().and_then(|runtime| runtime.block_on(run)).map_err(|error| error.to_string())
+    runtime()
+        .and_then(|runtime| runtime.block_on(run))
+        .map_err(|error| error.to_string())
 }
 
 /// Ready when SIGTERM or SIGINT asks the broker to end.
@@ -131,8 +153,10 @@ fn end_signal() -> Result<impl Future<Output = ()>, StartError> {
     let listen = |kind| {
         signal(kind).map_err(|error| StartError(format!("cannot listen for signals: {error}")))
     };
-    let (mut terminate, mut interrupt) =
-        (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (
+        listen(SignalKind::terminate())?,
+        listen(SignalKind::interrupt())?,
+    );
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -49,7 +49,9 @@ pub(super) async fn serve<S>(hub: Arc<Hub>, door: Arc<Door>, stream: S, peer: St
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let id = hub.enter(None, |core, now| core.open(now, Arc::clone(&door.policy), &peer));
+    let id = hub.enter(None, |core, now| {
+        core.open(now, Arc::clone(&door.policy), &peer)
+    });
     let mut connection = Connection {
         id,
         door,
@@ -62,7 +64,11 @@ where
         paused: false,
         closing: false,
         waker: None,
-        place: Place { hub, id, ended: Ended::ByClient },
+        place: Place {
+            hub,
+            id,
+            ended: Ended::ByClient,
+        },
     };
     // On the heap, to be gone when the connection settles down.
     let greeting = Box::pin(tokio::time::timeout(CONNECT_TIMEOUT, connection.greet())).await;
@@ -74,7 +80,9 @@ where
             poll_fn(|context| connection.poll(context)).await
         }
     };
-    let Connection { stream, mut place, .. } = connection;
+    let Connection {
+        stream, mut place, ..
+    } = connection;
     match ended {
         Ok(()) => {
             drop(place);
@@ -96,7 +104,9 @@ struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.hub.unregister(self.id);
-        self.hub.enter(Some(self.id), |core, now| core.closed(now, self.id, &self.ended));
+        self.hub.enter(Some(self.id), |core, now| {
+            core.closed(now, self.id, &self.ended)
+        });
     }
 }
 
@@ -217,7 +227,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn register(&mut self, context: &Context<'_>) {
         let waker = context.waker();
-        if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+        if !self
+            .waker
+            .as_ref()
+            .is_some_and(|known| known.will_wake(waker))
+        {
             self.place.hub.register(self.id, waker);
             self.waker = Some(waker.clone());
         }
@@ -309,7 +323,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let (id, take) = (self.id, self.writing.is_empty());
         let (work, congested) = self.enter(|core, now| {
             core.receive(now, id, &batch);
-            if take { (look(core, now, id), false) } else { (None, core.is_congested(id)) }
+            if take {
+                (look(core, now, id), false)
+            } else {
+                (None, core.is_congested(id))
+            }
         });
         if take {
             self.accept(work);

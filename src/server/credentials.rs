@@ -25,7 +25,11 @@ impl Credentials {
     /// # Errors
     /// A password file that cannot be read, or has lines that make no sense.
     pub(super) fn load(security: &Security) -> Result<Self, LoadError> {
-        let users = security.password_file.as_deref().map(PasswordFile::load).transpose()?;
+        let users = security
+            .password_file
+            .as_deref()
+            .map(PasswordFile::load)
+            .transpose()?;
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         Ok(Self {
             allow_anonymous: security.allow_anonymous,
@@ -36,21 +40,32 @@ impl Credentials {
 
     /// Everybody may come in: clients within the process.
     pub(super) fn trusting() -> Self {
-        Self { allow_anonymous: true, users: None, hashing: Arc::new(Semaphore::new(1)) }
+        Self {
+            allow_anonymous: true,
+            users: None,
+            hashing: Arc::new(Semaphore::new(1)),
+        }
     }
 
     /// Decides about a CONNECT. Hashing happens on a thread of its own kind,
     /// so that messages go on meanwhile.
     pub(super) async fn check(&self, connect: &Connect<'_>) -> Decision {
         let (Some(users), Some(username)) = (&self.users, connect.username) else {
-            return if self.allow_anonymous { Decision::Allowed } else { Decision::Denied };
+            return if self.allow_anonymous {
+                Decision::Allowed
+            } else {
+                Decision::Denied
+            };
         };
-        let Some(password) = connect.password else { return Decision::Denied };
+        let Some(password) = connect.password else {
+            return Decision::Denied;
+        };
         let (users, username, password) =
             (Arc::clone(users), username.to_owned(), password.to_owned());
-        let Ok(_permit) = self.hashing.acquire().await else { return Decision::Denied };
-        let verdict =
-            tokio::task::spawn_blocking(move || users.verify(&username, &password)).await;
+        let Ok(_permit) = self.hashing.acquire().await else {
+            return Decision::Denied;
+        };
+        let verdict = tokio::task::spawn_blocking(move || users.verify(&username, &password)).await;
         match verdict {
             Ok(Verdict::Accepted) => Decision::Allowed,
             _ => Decision::Denied,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -32,8 +32,17 @@ struct State {
 
 impl Hub {
     pub(super) fn new(core: Core, started: Instant, logger: Logger) -> Self {
-        let state = Mutex::new(State { core, wakers: Vec::new(), armed: 0 });
-        Self { state, started, logger, earlier: Notify::new() }
+        let state = Mutex::new(State {
+            core,
+            wakers: Vec::new(),
+            armed: 0,
+        });
+        Self {
+            state,
+            started,
+            logger,
+            earlier: Notify::new(),
+        }
     }
 
     pub(super) fn logger(&self) -> &Logger {
@@ -99,6 +108,18 @@ impl Hub {
         }
     }
 
+    /// Ends all connections and waits until they are gone, at most `patience`.
+    pub(super) async fn say_goodbye(&self, patience: Duration) {
+        self.enter(None, Core::shut_down);
+        let gone = async {
+            while self.state.lock().wakers.iter().any(Option::is_some) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        // Who doesn't read its goodbye in time goes without.
+        let _ = tokio::time::timeout(patience, gone).await;
+    }
+
     /// Lets the core know when its deadlines pass. Never ends by itself.
     pub(super) async fn keep_time(self: Arc<Self>) {
         loop {
@@ -111,7 +132,7 @@ impl Hub {
                 self.enter(None, Core::tick);
                 continue;
             }
-            let sleep = std::time::Duration::from_millis((deadline - now).min(3_600_000));
+            let sleep = Duration::from_millis((deadline - now).min(3_600_000));
             tokio::select! {
                 () = tokio::time::sleep(sleep) => {}
                 () = self.earlier.notified() => {}

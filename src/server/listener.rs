@@ -35,7 +35,9 @@ pub(super) fn bind(listener: &Listener) -> Result<(Vec<TcpListener>, Vec<String>
                 sockets.push(socket);
             }
             Err(error) if ip.is_ipv6() && is_missing(&error) => {
-                notices.push(format!("No IPv6 on this machine, port {port} is open on IPv4 only."));
+                notices.push(format!(
+                    "No IPv6 on this machine, port {port} is open on IPv4 only."
+                ));
             }
             Err(error) => failure = Some(explain(address, &error)),
         }
@@ -71,7 +73,11 @@ fn addresses(listener: &Listener) -> Result<Vec<IpAddr>, String> {
 }
 
 fn bind_one(address: SocketAddr, interface: Option<&str>) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         // IPv4 has a socket of its own.
@@ -93,14 +99,23 @@ fn bind_interface(socket: &Socket, interface: &str) -> io::Result<()> {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn bind_interface(_: &Socket, _: &str) -> io::Result<()> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "bind_interface works on Linux only"))
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "bind_interface works on Linux only",
+    ))
 }
 
 /// Whether the error says that the machine has no such kind of address.
 fn is_missing(error: &io::Error) -> bool {
     use nix::errno::Errno;
-    let codes = [Errno::EAFNOSUPPORT, Errno::EADDRNOTAVAIL, Errno::EPROTONOSUPPORT];
-    error.raw_os_error().is_some_and(|code| codes.iter().any(|known| *known as i32 == code))
+    let codes = [
+        Errno::EAFNOSUPPORT,
+        Errno::EADDRNOTAVAIL,
+        Errno::EPROTONOSUPPORT,
+    ];
+    error
+        .raw_os_error()
+        .is_some_and(|code| codes.iter().any(|known| *known as i32 == code))
 }
 
 fn explain(address: SocketAddr, error: &io::Error) -> String {
@@ -124,7 +139,8 @@ pub(super) async fn accept(
         match listener.accept().await {
             Ok((stream, peer)) => {
                 if no_delay && let Err(error) = stream.set_nodelay(true) {
-                    hub.logger().write(LogType::Debug, &format!("TCP_NODELAY for {peer}: {error}"));
+                    hub.logger()
+                        .write(LogType::Debug, &format!("TCP_NODELAY for {peer}: {error}"));
                 }
                 let (hub, door) = (Arc::clone(&hub), Arc::clone(&door));
                 tokio::spawn(serve(hub, door, stream, peer.to_string()));
@@ -132,7 +148,10 @@ pub(super) async fn accept(
             Err(error) => {
                 // A connection that was reset while it waited is nobody's
                 // fault; having no descriptors left passes when others close.
-                hub.logger().write(LogType::Warning, &format!("Cannot accept a connection: {error}."));
+                hub.logger().write(
+                    LogType::Warning,
+                    &format!("Cannot accept a connection: {error}."),
+                );
                 tokio::time::sleep(PAUSE).await;
             }
         }

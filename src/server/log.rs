@@ -64,7 +64,9 @@ impl Logger {
             syslog.write(kind, text);
         }
         let line = if self.timestamp {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let now = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
             format!("{}: {text}\n", now.as_secs())
         } else {
             format!("{text}\n")
@@ -82,9 +84,11 @@ impl Logger {
 }
 
 fn open(path: &PathBuf) -> Result<File, String> {
-    OpenOptions::new().create(true).append(true).open(path).map_err(|error| {
-        format!("cannot open the log file {}: {error}", path.display())
-    })
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .map_err(|error| format!("cannot open the log file {}: {error}", path.display()))
 }
 
 /// The system's log, by its socket (RFC 3164 as syslog(3) writes it).
@@ -105,7 +109,10 @@ impl Syslog {
         let socket = connect().map_err(|error: io::Error| {
             format!("cannot reach the system's log at /dev/log: {error}; write `log_dest stderr`")
         })?;
-        Ok(Self { socket, facility: facility.map_or(3, |local| 16 + local) })
+        Ok(Self {
+            socket,
+            facility: facility.map_or(3, |local| 16 + local),
+        })
     }
 
     fn write(&self, kind: LogType, text: &str) {

@@ -83,7 +83,10 @@ impl Broker {
     pub fn bind(config: Config) -> Result<Self, StartError> {
         let logger = Logger::open(&config.log).map_err(StartError)?;
         let start = |text: &str| logger.write(LogType::Information, text);
-        start(&format!("moustique version {} starting", env!("CARGO_PKG_VERSION")));
+        start(&format!(
+            "moustique version {} starting",
+            env!("CARGO_PKG_VERSION")
+        ));
         for warning in &config.warnings {
             logger.write(LogType::Warning, &warning.to_string());
         }
@@ -104,20 +107,35 @@ impl Broker {
             doors.push((Arc::new(door), sockets));
         }
         let sockets = doors.iter().flat_map(|(_, sockets)| sockets);
-        let addresses: Vec<_> = sockets.filter_map(|socket| socket.local_addr().ok()).collect();
+        let addresses: Vec<_> = sockets
+            .filter_map(|socket| socket.local_addr().ok())
+            .collect();
         for address in &addresses {
             let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };
-            start(&format!("Opening {family} listen socket on port {}.", address.port()));
+            start(&format!(
+                "Opening {family} listen socket on port {}.",
+                address.port()
+            ));
         }
         let core = Core::new(settings(&config, &logger), 0);
         let hub = Arc::new(Hub::new(core, Instant::now(), logger));
-        Ok(Self { hub, doors, addresses, no_delay: config.set_tcp_nodelay })
+        Ok(Self {
+            hub,
+            doors,
+            addresses,
+            no_delay: config.set_tcp_nodelay,
+        })
     }
 
     /// The addresses that accept connections. A listener on port 0 shows here
     /// which port the system gave it.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Writes a warning to the broker's log.
+    fn warn(&self, text: &str) {
+        self.hub.logger().write(LogType::Warning, text);
     }
 
     /// Runs until `shutdown` is ready, then tells the clients and ends. Wants
@@ -136,9 +154,13 @@ impl Broker {
                 tasks.spawn(listener::accept(hub, door, socket, self.no_delay));
             }
         }
-        self.hub.logger().write(LogType::Information, "moustique is running");
+        self.hub
+            .logger()
+            .write(LogType::Information, "moustique is running");
         shutdown.await;
-        self.hub.logger().write(LogType::Information, "moustique is ending");
+        self.hub
+            .logger()
+            .write(LogType::Information, "moustique is ending");
         tasks.shutdown().await;
         self.hub.say_goodbye(GOODBYE).await;
         Ok(())
@@ -161,7 +183,13 @@ impl Broker {
                 runtime.block_on(self.run(ended))
             })
             .map_err(|error| StartError(format!("cannot start a thread: {error}")))?;
-        Ok(Running { hub, addresses, handle, stop: Some(stop), thread: Some(thread) })
+        Ok(Running {
+            hub,
+            addresses,
+            handle,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 }
 
@@ -179,6 +207,12 @@ impl Running {
     /// The addresses that accept connections.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// A connection within the process, for a client of this library. It needs
+    /// no password and has all rights.
+    pub fn link(&self) -> Link {
+        link::open(&self.hub, &self.handle)
     }
 
     /// Ends the broker and waits until it has ended.
@@ -218,7 +252,13 @@ fn runtime() -> Result<Runtime, StartError> {
 /// What a listener's connections need to know, with its files read.
 fn door(listener: &Listener, config: &Config, logger: &Logger) -> Result<Door, StartError> {
     let fail = |error: crate::auth::LoadError| StartError(error.to_string());
-    let acl = listener.security.acl_file.as_deref().map(Acl::load).transpose().map_err(fail)?;
+    let acl = listener
+        .security
+        .acl_file
+        .as_deref()
+        .map(Acl::load)
+        .transpose()
+        .map_err(fail)?;
     if let Some(acl) = &acl {
         for warning in acl.warnings() {
             logger.write(LogType::Warning, &warning.to_string());
@@ -246,8 +286,18 @@ fn door(listener: &Listener, config: &Config, logger: &Logger) -> Result<Door, S
 
 fn settings(config: &Config, logger: &Logger) -> Settings {
     let limits = &config.limits;
-    let unlimited = |limit: u64| if limit == 0 { usize::MAX } else { limit as usize };
-    let clients = limits.global_max_clients.into_iter().chain(limits.global_max_connections).min();
+    let unlimited = |limit: u64| {
+        if limit == 0 {
+            usize::MAX
+        } else {
+            limit as usize
+        }
+    };
+    let clients = limits
+        .global_max_clients
+        .into_iter()
+        .chain(limits.global_max_connections)
+        .min();
     Settings {
         max_inflight_messages: match limits.max_inflight_messages {
             0 => u16::MAX,
@@ -276,7 +326,9 @@ fn settings(config: &Config, logger: &Logger) -> Settings {
         sys_interval: u64::from(config.sys_interval) * 1000,
         log: logger.types(),
         connection_messages: config.log.connection_messages,
-        retain_expiry: limits.retain_expiry_interval.map(|period| period.as_millis() as u64),
+        retain_expiry: limits
+            .retain_expiry_interval
+            .map(|period| period.as_millis() as u64),
         ..Settings::default()
     }
 }

@@ -11,7 +11,8 @@ use nix::unistd::{Gid, Uid, User, getuid, setgid, setgroups, setuid};
 /// # Errors
 /// The system gives no process.
 pub(super) fn daemonize() -> Result<(), String> {
-    nix::unistd::daemon(true, false).map_err(|error| format!("cannot go into the background: {error}"))
+    nix::unistd::daemon(true, false)
+        .map_err(|error| format!("cannot go into the background: {error}"))
 }
 
 /// A file with the number of the process, removed when the broker ends.
@@ -56,7 +57,11 @@ pub(super) fn drop_privileges(user: Option<&str>) -> Result<Option<String>, Stri
                            write `user NAME` for another one.";
             (nobody, Some(warning.to_owned()))
         }
-        None => return Err(format!("there is no user '{name}'; write another `user` line")),
+        None => {
+            return Err(format!(
+                "there is no user '{name}'; write another `user` line"
+            ));
+        }
     };
     become_user(account.uid, account.gid)
         .map_err(|error| format!("cannot become user '{}': {error}", account.name))?;
