@@ -19,9 +19,15 @@ impl<'a> Frame<'a> {
     /// there yet. `max_packet_size` counts the whole packet, fixed header
     /// included (3.1.2.11.4).
     ///
+    /// A remaining length that is longer than it need be is taken, as
+    /// Mosquitto does.
+    ///
     /// # Errors
-    /// 0x81 for a remaining length of more than four bytes, 0x95 for a packet
-    /// over `max_packet_size`; both can be told before the packet is there.
+    /// 0x81 for a remaining length of more than four bytes and for a PINGREQ or
+    /// PINGRESP with content: Mosquitto closes without a word then, also in
+    /// MQTT 5, other than where [`super::Packet::decode`] finds something.
+    /// 0x95 for a packet over `max_packet_size`, which is answered. All of it
+    /// is told before the packet is there.
     pub fn split(buffer: &'a [u8], max_packet_size: usize) -> Result<Option<Self>, DecodeError> {
         let mut length = 0usize;
         for index in 0..4 {
@@ -31,6 +37,9 @@ impl<'a> Frame<'a> {
             length |= usize::from(byte & 0x7F) << (7 * index);
             if byte & 0x80 == 0 {
                 let header_len = 2 + index;
+                if length != 0 && matches!(buffer[0] >> 4, 12 | 13) {
+                    return Err(DecodeError::malformed("PINGREQ or PINGRESP with content"));
+                }
                 let total = header_len + length;
                 if total > max_packet_size {
                     return Err(DecodeError::with(
@@ -105,13 +114,18 @@ impl<'a> Reader<'a> {
         self.array().map(u32::from_be_bytes)
     }
 
-    /// A variable byte integer (1.5.5), in its shortest form or not.
+    /// A variable byte integer (1.5.5), which must have its shortest form.
     pub(super) fn var_int(&mut self) -> Result<u32, DecodeError> {
         let mut value = 0u32;
         for index in 0..4 {
             let byte = self.u8()?;
             value |= u32::from(byte & 0x7F) << (7 * index);
             if byte & 0x80 == 0 {
+                if byte == 0 && index > 0 {
+                    return Err(DecodeError::malformed(
+                        "a variable byte integer that is longer than it need be",
+                    ));
+                }
                 return Ok(value);
             }
         }
