@@ -116,12 +116,7 @@ impl<'a> Publish<'a> {
             return Err(DecodeError::malformed("PUBLISH with DUP at QoS 0"));
         }
         let mut body = Reader::new(body);
-        let topic = body.str()?;
-        if topic.bytes().any(|byte| byte == b'+' || byte == b'#') {
-            return Err(DecodeError::malformed(
-                "a wildcard in the topic name of PUBLISH",
-            ));
-        }
+        let topic = body.topic_name("a wildcard in the topic name of PUBLISH")?;
         let packet_id = if qos == QoS::AtMostOnce {
             0
         } else {

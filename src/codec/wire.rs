@@ -143,23 +143,70 @@ impl<'a> Reader<'a> {
     /// A UTF-8 encoded string (1.5.4). U+0000 is always refused, other control
     /// characters and non-characters too, as the specification allows and
     /// Mosquitto does.
+    #[inline]
     pub(super) fn str(&mut self) -> Result<&'a str, DecodeError> {
         let bytes = self.binary()?;
-        let text = std::str::from_utf8(bytes)
-            .map_err(|_| DecodeError::malformed("a string that is not UTF-8"))?;
-        if is_plain_ascii(bytes) || !text.chars().any(is_disallowed) {
+        let text = utf8(bytes)?;
+        if all(bytes, is_printable_ascii) {
             return Ok(text);
         }
-        Err(DecodeError::malformed(
-            "a string with a control character or a non-character",
-        ))
+        check_characters(text)
+    }
+
+    /// A string without the wildcards `+` and `#`; `what` is wrong otherwise.
+    #[inline]
+    pub(super) fn topic_name(&mut self, what: &'static str) -> Result<&'a str, DecodeError> {
+        let bytes = self.binary()?;
+        let text = utf8(bytes)?;
+        if all(bytes, |byte| {
+            is_printable_ascii(byte) & (byte != b'+') & (byte != b'#')
+        }) {
+            return Ok(text);
+        }
+        check_characters(text)?;
+        if text.contains(['+', '#']) {
+            return Err(DecodeError::malformed(what));
+        }
+        Ok(text)
     }
 }
 
-/// Whether all bytes are printable ASCII: the case of almost every topic, told
-/// without decoding characters.
-fn is_plain_ascii(bytes: &[u8]) -> bool {
-    bytes.iter().all(|&byte| (0x20..0x7F).contains(&byte))
+#[inline]
+fn utf8(bytes: &[u8]) -> Result<&str, DecodeError> {
+    std::str::from_utf8(bytes).map_err(|_| DecodeError::malformed("a string that is not UTF-8"))
+}
+
+/// Whether all bytes are `good`: tells the case of almost every topic without
+/// decoding characters. `good` must be free of branches, for then the compiler
+/// tests a whole block at once; the last blocks overlap instead of leaving a
+/// rest to be walked.
+#[inline]
+fn all(bytes: &[u8], good: impl Fn(u8) -> bool) -> bool {
+    fn block<const N: usize>(block: &[u8; N], good: &impl Fn(u8) -> bool) -> bool {
+        block.iter().fold(true, |so_far, &byte| so_far & good(byte))
+    }
+    if let Some(last) = bytes.last_chunk::<16>() {
+        let (blocks, _) = bytes.as_chunks::<16>();
+        return blocks.iter().all(|part| block(part, &good)) && block(last, &good);
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        return block(first, &good) & block(last, &good);
+    }
+    bytes.iter().all(|&byte| good(byte))
+}
+
+const fn is_printable_ascii(byte: u8) -> bool {
+    byte.wrapping_sub(0x20) < 0x5F
+}
+
+#[cold]
+fn check_characters(text: &str) -> Result<&str, DecodeError> {
+    if text.chars().any(is_disallowed) {
+        return Err(DecodeError::malformed(
+            "a string with a control character or a non-character",
+        ));
+    }
+    Ok(text)
 }
 
 fn is_disallowed(c: char) -> bool {
