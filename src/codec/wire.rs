@@ -159,7 +159,7 @@ impl<'a> Reader<'a> {
         let bytes = self.binary()?;
         let text = utf8(bytes)?;
         if all(bytes, |byte| {
-            is_printable_ascii(byte) & (byte != b'+') & (byte != b'#')
+            is_printable_ascii(byte) && byte != b'+' && byte != b'#'
         }) {
             return Ok(text);
         }
@@ -177,7 +177,7 @@ fn utf8(bytes: &[u8]) -> Result<&str, DecodeError> {
 }
 
 /// Whether all bytes are `good`: tells the case of almost every topic without
-/// decoding characters. `good` must be free of branches, for then the compiler
+/// decoding characters. `good` must be a few comparisons, for then the compiler
 /// tests a whole block at once; the last blocks overlap instead of leaving a
 /// rest to be walked.
 #[inline]
@@ -234,7 +234,7 @@ pub(super) const fn var_int_len(value: u32) -> usize {
 }
 
 pub(super) fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    debug_assert!(bytes.len() <= usize::from(u16::MAX));
+    debug_assert!(u16::try_from(bytes.len()).is_ok());
     out.extend_from_slice(&(bytes.len() as u16).to_be_bytes());
     out.extend_from_slice(bytes);
 }
