@@ -33,7 +33,7 @@ impl<'a> Packet<'a> {
         let mut body = Reader::new(frame.body());
         let body = &mut body;
         let v5 = version == Version::V5;
-        check_direction(first >> 4, sender, v5)?;
+        check_type(first >> 4, sender, v5)?;
         check_flags(first, version)?;
         let packet = match first >> 4 {
             1 => Packet::Connect(Box::new(
@@ -52,7 +52,7 @@ impl<'a> Packet<'a> {
             13 => Packet::PingResp,
             14 => Packet::Disconnect(Disconnect::decode(body, v5, sender)?),
             15 => Packet::Auth(Auth::decode(body)?),
-            _ => return Err(DecodeError::malformed("a reserved packet type")),
+            _ => return Err(RESERVED_TYPE),
         };
         if first >> 4 != 1 && !body.is_empty() {
             return Err(DecodeError::malformed("bytes after the end of the packet"));
@@ -61,9 +61,13 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// Refuses what a peer of that side never sends.
-fn check_direction(packet_type: u8, sender: Side, v5: bool) -> Result<(), DecodeError> {
+const RESERVED_TYPE: DecodeError = DecodeError::protocol("a reserved packet type");
+
+/// Refuses what a peer of that side never sends, before a look at the rest of
+/// the packet.
+fn check_type(packet_type: u8, sender: Side, v5: bool) -> Result<(), DecodeError> {
     let legal = match packet_type {
+        0 => return Err(RESERVED_TYPE),
         1 | 8 | 10 | 12 => sender == Side::Client,
         2 | 9 | 11 | 13 => sender == Side::Server,
         14 => sender == Side::Client || v5,
@@ -79,15 +83,15 @@ fn check_direction(packet_type: u8, sender: Side, v5: bool) -> Result<(), Decode
     }
 }
 
-/// The reserved bits of the fixed header (2.1.3).
+/// The reserved bits of the fixed header (2.1.3). CONNECT sees to its own,
+/// since it brings its version along.
 fn check_flags(first: u8, version: Version) -> Result<(), DecodeError> {
-    let flags = first & 0x0F;
     let expected = match first >> 4 {
         6 | 8 | 10 => 2,
         _ => 0,
     };
-    // MQTT 3.1 allows DUP on PUBREL, SUBSCRIBE and UNSUBSCRIBE.
-    if flags == expected || version == Version::V31 && expected == 2 && flags == 0x0A {
+    // In MQTT 3.1 they were not reserved, only 'not used'; clients set them.
+    if first & 0x0F == expected || first >> 4 == 1 || version == Version::V31 {
         return Ok(());
     }
     Err(match first >> 4 {
@@ -112,12 +116,7 @@ impl<'a> Publish<'a> {
             return Err(DecodeError::malformed("PUBLISH with DUP at QoS 0"));
         }
         let mut body = Reader::new(body);
-        let topic = body.str()?;
-        if topic.bytes().any(|byte| byte == b'+' || byte == b'#') {
-            return Err(DecodeError::malformed(
-                "a wildcard in the topic name of PUBLISH",
-            ));
-        }
+        let topic = body.topic_name("a wildcard in the topic name of PUBLISH")?;
         let packet_id = if qos == QoS::AtMostOnce {
             0
         } else {
@@ -154,14 +153,14 @@ impl<'a> Connect<'a> {
     /// [`RefusedConnect`], with the CONNACK that Mosquitto sends in that case.
     pub fn decode(frame: Frame<'a>) -> Result<Self, RefusedConnect> {
         let silent = RefusedConnect::silent;
-        if frame.first_byte() != 0x10 {
+        let mut body = Reader::new(frame.body());
+        let body = &mut body;
+        let (version, bridge) = protocol(body)?;
+        if frame.first_byte() != 0x10 && version != Version::V31 {
             return Err(silent(DecodeError::malformed(
                 "reserved bits in the header of CONNECT",
             )));
         }
-        let mut body = Reader::new(frame.body());
-        let body = &mut body;
-        let (version, bridge) = protocol(body)?;
         let flags = body.u8().map_err(silent)?;
         check_connect_flags(flags, version).map_err(silent)?;
         let keep_alive = body.u16().map_err(silent)?;
@@ -187,7 +186,7 @@ impl<'a> Connect<'a> {
             None
         };
         let password = if flags & 0x40 != 0 {
-            Some(body.binary().map_err(answered)?)
+            Some(body.binary().map_err(silent)?)
         } else {
             None
         };
@@ -241,10 +240,11 @@ fn check_connect_flags(flags: u8, version: Version) -> Result<(), DecodeError> {
             "the reserved flag of CONNECT is set",
         ));
     }
-    if flags & 0x18 == 0x18 {
+    if flags & 0x1C == 0x1C {
         return Err(DecodeError::malformed("a will with QoS 3"));
     }
-    if flags & 0x04 == 0 && flags & 0x38 != 0 {
+    // MQTT 3.1 says nothing about them, and clients left them set.
+    if flags & 0x04 == 0 && flags & 0x38 != 0 && version != Version::V31 {
         return Err(DecodeError::malformed(
             "will QoS or will retain without a will",
         ));

@@ -2,8 +2,8 @@
 
 use super::wire::{var_int_len, write_bytes, write_str};
 use super::{
-    Ack, AckKind, Connect, Packet, Properties, Publish, ReasonCode, SubscriptionOptions, Version,
-    write_var_int,
+    Ack, AckKind, Connect, Packet, Properties, Publish, QoS, ReasonCode, SubscriptionOptions,
+    Version, write_var_int,
 };
 
 impl Packet<'_> {
@@ -63,13 +63,19 @@ impl Packet<'_> {
 
 /// Writes a packet whose length is known only when its body is there.
 fn framed(out: &mut Vec<u8>, first: u8, body: impl FnOnce(&mut Vec<u8>)) {
-    out.push(first);
+    // Most of these packets are short: one byte for the length, and room for
+    // more is made where it turns out too little.
+    out.extend_from_slice(&[first, 0]);
     let start = out.len();
     body(out);
     let length = out.len() - start;
-    let mut header = Vec::with_capacity(4);
-    write_var_int(&mut header, length as u32);
-    out.splice(start..start, header);
+    if length < 0x80 {
+        out[start - 1] = length as u8;
+    } else {
+        let mut header = Vec::with_capacity(4);
+        write_var_int(&mut header, length as u32);
+        out.splice(start - 1..start, header);
+    }
 }
 
 fn encode_properties(properties: &Properties<'_>, v5: bool, out: &mut Vec<u8>) {
@@ -98,7 +104,7 @@ impl Publish<'_> {
         out.push(0x30 | u8::from(self.dup) << 3 | (self.qos as u8) << 1 | u8::from(self.retain));
         write_var_int(out, self.remaining_length(v5) as u32);
         write_str(out, self.topic);
-        if self.packet_id != 0 {
+        if self.qos != QoS::AtMostOnce {
             out.extend_from_slice(&self.packet_id.to_be_bytes());
         }
         encode_properties(&self.properties, v5, out);
@@ -112,7 +118,7 @@ impl Publish<'_> {
     }
 
     fn remaining_length(&self, v5: bool) -> usize {
-        let id = if self.packet_id == 0 { 0 } else { 2 };
+        let id = if self.qos == QoS::AtMostOnce { 0 } else { 2 };
         let properties = if v5 { self.properties.encoded_len() } else { 0 };
         2 + self.topic.len() + id + properties + self.payload.len()
     }

@@ -16,6 +16,8 @@ mod encode;
 mod error;
 mod packet;
 mod property;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use error::{DecodeError, ReasonCode, RefusedConnect};

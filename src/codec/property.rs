@@ -69,6 +69,8 @@ pub enum Property<'a> {
     SharedSubscriptionAvailable(u8),
 }
 
+const ZERO: &str = "a property that must not be 0 is 0";
+
 /// The packet that properties belong to; it decides which are allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Context {
@@ -175,40 +177,68 @@ impl<'a> Property<'a> {
         }
     }
 
-    /// Reads one property. Values are checked for their own range here, the
-    /// place where the property stands by [`Properties::decode`].
+    /// Reads one property. [`Properties::decode`] checks the value, and whether
+    /// the property may stand where it stands.
     pub(super) fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let id = reader.var_int()?;
         Ok(match id {
-            0x01 => Self::PayloadFormatIndicator(flag(reader)?),
+            0x01 => Self::PayloadFormatIndicator(reader.u8()?),
             0x02 => Self::MessageExpiryInterval(reader.u32()?),
             0x03 => Self::ContentType(reader.str()?),
-            0x08 => Self::ResponseTopic(topic_name(reader.str()?)?),
+            0x08 => Self::ResponseTopic(reader.str()?),
             0x09 => Self::CorrelationData(reader.binary()?),
-            0x0B => Self::SubscriptionIdentifier(nonzero(reader.var_int()?)?),
+            0x0B => Self::SubscriptionIdentifier(reader.var_int()?),
             0x11 => Self::SessionExpiryInterval(reader.u32()?),
             0x12 => Self::AssignedClientIdentifier(reader.str()?),
             0x13 => Self::ServerKeepAlive(reader.u16()?),
             0x15 => Self::AuthenticationMethod(reader.str()?),
             0x16 => Self::AuthenticationData(reader.binary()?),
-            0x17 => Self::RequestProblemInformation(flag(reader)?),
+            0x17 => Self::RequestProblemInformation(reader.u8()?),
             0x18 => Self::WillDelayInterval(reader.u32()?),
-            0x19 => Self::RequestResponseInformation(flag(reader)?),
+            0x19 => Self::RequestResponseInformation(reader.u8()?),
             0x1A => Self::ResponseInformation(reader.str()?),
             0x1C => Self::ServerReference(reader.str()?),
             0x1F => Self::ReasonString(reader.str()?),
-            0x21 => Self::ReceiveMaximum(nonzero(reader.u16()?)?),
+            0x21 => Self::ReceiveMaximum(reader.u16()?),
             0x22 => Self::TopicAliasMaximum(reader.u16()?),
             0x23 => Self::TopicAlias(reader.u16()?),
-            0x24 => Self::MaximumQoS(flag(reader)?),
-            0x25 => Self::RetainAvailable(flag(reader)?),
+            0x24 => Self::MaximumQoS(reader.u8()?),
+            0x25 => Self::RetainAvailable(reader.u8()?),
             0x26 => Self::UserProperty(reader.str()?, reader.str()?),
-            0x27 => Self::MaximumPacketSize(nonzero(reader.u32()?)?),
-            0x28 => Self::WildcardSubscriptionAvailable(flag(reader)?),
-            0x29 => Self::SubscriptionIdentifierAvailable(flag(reader)?),
-            0x2A => Self::SharedSubscriptionAvailable(flag(reader)?),
+            0x27 => Self::MaximumPacketSize(reader.u32()?),
+            0x28 => Self::WildcardSubscriptionAvailable(reader.u8()?),
+            0x29 => Self::SubscriptionIdentifierAvailable(reader.u8()?),
+            0x2A => Self::SharedSubscriptionAvailable(reader.u8()?),
             _ => return Err(DecodeError::malformed("unknown property")),
         })
+    }
+
+    /// Checks the value against its range.
+    fn check_value(&self) -> Result<(), DecodeError> {
+        let (legal, what) = match *self {
+            Self::PayloadFormatIndicator(v)
+            | Self::RequestProblemInformation(v)
+            | Self::RequestResponseInformation(v)
+            | Self::MaximumQoS(v)
+            | Self::RetainAvailable(v)
+            | Self::WildcardSubscriptionAvailable(v)
+            | Self::SubscriptionIdentifierAvailable(v)
+            | Self::SharedSubscriptionAvailable(v) => {
+                (v <= 1, "a property that is 0 or 1 has another value")
+            }
+            Self::ReceiveMaximum(v) | Self::TopicAlias(v) => (v != 0, ZERO),
+            Self::SubscriptionIdentifier(v) | Self::MaximumPacketSize(v) => (v != 0, ZERO),
+            Self::ResponseTopic(topic) => (
+                !topic.is_empty() && !topic.contains(['+', '#']),
+                "a response topic that is no topic name",
+            ),
+            _ => return Ok(()),
+        };
+        if legal {
+            Ok(())
+        } else {
+            Err(DecodeError::protocol(what))
+        }
     }
 
     /// Whether the property may stand in such a packet (table 2-4).
@@ -266,31 +296,6 @@ impl<'a> Property<'a> {
             _ => false,
         }
     }
-}
-
-fn flag(reader: &mut Reader<'_>) -> Result<u8, DecodeError> {
-    match reader.u8()? {
-        value @ (0 | 1) => Ok(value),
-        _ => Err(DecodeError::protocol(
-            "a property that is 0 or 1 has another value",
-        )),
-    }
-}
-
-fn topic_name(text: &str) -> Result<&str, DecodeError> {
-    if text.is_empty() || text.contains(['+', '#']) {
-        return Err(DecodeError::protocol(
-            "a response topic that is no topic name",
-        ));
-    }
-    Ok(text)
-}
-
-fn nonzero<T: PartialEq + From<u8>>(value: T) -> Result<T, DecodeError> {
-    if value == T::from(0) {
-        return Err(DecodeError::protocol("a property that must not be 0 is 0"));
-    }
-    Ok(value)
 }
 
 /// The properties of one packet, in their encoded form without the length.
@@ -363,13 +368,14 @@ impl<'a> Properties<'a> {
         let bytes = reader.take(length)?;
         let mut inner = Reader::new(bytes);
         let mut seen = 0u64;
-        // What cannot be parsed at all (0x81) is found before what is merely
-        // not allowed (0x82), in the order of the wire.
+        // In the order of the wire; of each property first whether it can be
+        // parsed at all (0x81), then whether it is allowed, then its value.
         while !inner.is_empty() {
             let property = Property::decode(&mut inner)?;
             if !property.allowed_in(context) {
                 return Err(context.misplaced());
             }
+            property.check_value()?;
             let bit = 1u64 << property.id();
             if seen & bit != 0 && !property.repeatable_in(context) {
                 return Err(DecodeError::protocol("a property that comes twice"));
