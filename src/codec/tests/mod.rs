@@ -2,6 +2,7 @@
 
 mod connect;
 mod connection;
+mod differential;
 mod malformed;
 mod messages;
 mod properties;
