@@ -121,7 +121,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Writes all there is and ends the writing side.
     pub(super) async fn close(&mut self) -> io::Result<()> {
         self.flush().await?;
-        poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await
+        // The server may have closed already; all was written.
+        let _ = poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await;
+        Ok(())
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -1,6 +1,7 @@
 //! How a tool ends when it cannot do its work.
 
 use std::fmt::Display;
+use std::io::{self, Write as _};
 
 /// A reason to end, with what is printed and the exit code.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,16 +30,23 @@ impl Failure {
     pub(super) fn report(&self, program: &str, quiet: bool) -> u8 {
         match self {
             Self::Usage(what) => {
-                eprintln!("Error: {what}\n\nUse '{program} --help' to see usage.");
+                complain(format_args!(
+                    "Error: {what}\n\nUse '{program} --help' to see usage."
+                ));
                 1
             }
             Self::Other(text, code) => {
                 if !quiet {
-                    eprintln!("{text}");
+                    complain(text);
                 }
                 *code
             }
             Self::Silent(code) => *code,
         }
     }
+}
+
+/// A line on standard error. Nobody is told if that cannot be written.
+pub(super) fn complain(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
 }

@@ -7,6 +7,7 @@ use std::io::Write as _;
 
 use time::OffsetDateTime;
 
+use super::failure::complain;
 use super::json;
 use super::strftime::{Clock, strftime};
 use crate::client::Message;
@@ -208,10 +209,10 @@ impl Field {
             }
             b'j' => json::write(message, now, pretty, out),
             b'J' if json::write_parsed(message, now, pretty, out) => {}
-            b'J' => eprintln!(
+            b'J' => complain(format_args!(
                 "Error: Message payload is not valid JSON on topic {}.",
                 message.topic
-            ),
+            )),
             b'l' => self.number(Some(message.payload.len() as u32), out),
             b'm' => self.number(Some(message.packet_id.into()), out),
             b'P' => user_properties(message, out),

@@ -8,7 +8,7 @@ use clap::ArgMatches;
 use tokio::io::AsyncReadExt;
 
 use super::connection::{Connection, Defaults, text};
-use super::failure::Failure;
+use super::failure::{Failure, complain};
 use super::messages::Source;
 use super::progress::Progress;
 use super::properties::PropertySets;
@@ -109,12 +109,12 @@ pub(super) async fn run(mut job: Job) -> Result<u8, Failure> {
     publisher.acknowledged(0).await?;
     publisher.progress.finish();
     let properties = &publisher.job.connection.properties.disconnect;
-    // All that was to be acknowledged is; what QoS 0 loses, it loses.
-    let _ = publisher
+    publisher
         .session
         .client
         .disconnect(ReasonCode::SUCCESS, properties)
-        .await;
+        .await
+        .map_err(|error| texts::disconnected(&DisconnectReason::Lost(Some(error))))?;
     Ok(0)
 }
 
@@ -233,10 +233,12 @@ impl Publisher {
     }
 
     async fn flush(&mut self) -> Result<(), Failure> {
-        match self.session.client.flush().await {
-            Ok(()) => Ok(()),
-            Err(error) => self.lost(DisconnectReason::Lost(Some(error))).await,
+        if self.session.client.flush().await.is_err() {
+            // The server may have said why.
+            let event = self.session.client.next_event().await;
+            self.on_event(event).await?;
         }
+        Ok(())
     }
 
     async fn on_event(&mut self, event: Event) -> Result<(), Failure> {
@@ -247,12 +249,12 @@ impl Publisher {
                 properties,
                 ..
             } if reason.is_error() && !self.job.connection.quiet => {
-                eprintln!(
-                    "Warning: Publish {packet_id} failed: {}.",
+                self.warn(&format!(
+                    "Publish {packet_id} failed: {}.",
                     texts::reason_text(reason)
-                );
+                ));
                 if let Some(more) = crate::property!(properties, ReasonString) {
-                    eprintln!("{more}");
+                    complain(more);
                 }
             }
             Event::Disconnected(reason) => self.lost(reason).await?,
@@ -280,7 +282,7 @@ impl Publisher {
 
     fn warn(&self, what: &str) {
         if !self.job.connection.quiet {
-            eprintln!("Warning: {what}");
+            complain(format_args!("Warning: {what}"));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::ArgMatches;
 
 use super::connection::{Connection, Defaults, text};
-use super::failure::Failure;
+use super::failure::{Failure, complain};
 use super::messages::Source;
 use super::printer::Printer;
 use super::properties::PropertySets;
@@ -91,7 +91,7 @@ pub(super) async fn run(mut job: Job) -> Result<u8, Failure> {
         Some(None) => 0,
         None => {
             if !quiet {
-                eprintln!("Timed out");
+                complain("Timed out");
             }
             TIMED_OUT
         }
@@ -129,7 +129,7 @@ async fn exchange(
             Event::SubAck { reasons, .. } => {
                 if reasons.iter().all(|&code| ReasonCode(code).is_error()) {
                     if !job.connection.quiet {
-                        eprintln!("All subscription requests were denied.");
+                        complain("All subscription requests were denied.");
                     }
                     return Ok(None);
                 }

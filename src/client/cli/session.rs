@@ -47,7 +47,18 @@ impl Session {
             .map_err(|error| self.refused(&error))
     }
 
-    pub(super) async fn reach(&self) -> Result<Stream, Failure> {
+    /// The same for a tool that stays: only a broker that cannot be reached,
+    /// or that refuses, ends it.
+    pub(super) async fn start_or_retry(&mut self) -> Result<ConnAckInfo, Failure> {
+        let stream = self.reach().await?;
+        match self.client.open(stream).await {
+            Ok(info) => Ok(info),
+            Err(ConnectError::Lost(_) | ConnectError::Timeout) => self.again().await,
+            Err(error) => Err(self.refused(&error)),
+        }
+    }
+
+    async fn reach(&self) -> Result<Stream, Failure> {
         connect(&self.endpoint)
             .await
             .map_err(|error| texts::unreachable(&error, &self.endpoint))
@@ -73,7 +84,7 @@ impl Session {
         }
     }
 
-    pub(super) fn refused(&self, error: &ConnectError) -> Failure {
+    fn refused(&self, error: &ConnectError) -> Failure {
         texts::not_accepted(error, self.version, self.user.as_deref(), self.second_line)
     }
 }

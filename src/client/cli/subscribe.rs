@@ -1,13 +1,13 @@
 //! `mqtt-sub`
 
-use std::io;
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 use clap::ArgMatches;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::connection::{Connection, Defaults, text};
-use super::failure::Failure;
+use super::failure::{Failure, complain};
 use super::printer::Printer;
 use super::properties::PropertySets;
 use super::session::{Session, is_accident};
@@ -148,8 +148,8 @@ enum End {
     Signalled,
     /// The reader of standard output has gone.
     PipeClosed,
-    /// There is no connection left to say goodbye on; the exit code.
-    Gone(u8),
+    /// The broker has ended the connection.
+    Gone,
 }
 
 /// Subscribes and prints until there is a reason to end; gives the exit code.
@@ -219,7 +219,7 @@ struct Subscriber {
 
 impl Subscriber {
     async fn run(&mut self) -> Result<End, Failure> {
-        self.session.start().await?;
+        self.session.start_or_retry().await?;
         self.subscribe()?;
         loop {
             // Everything that one read brought is printed with one write,
@@ -265,20 +265,35 @@ impl Subscriber {
             Event::Message(message) => self.on_message(&message),
             Event::SubAck {
                 packet_id, reasons, ..
-            } if packet_id == self.subscribe_id => Ok(self.on_suback(&reasons)),
-            Event::Disconnected(reason) if is_accident(&reason) => {
-                self.job.printer.flush().ok();
+            } if packet_id == self.subscribe_id => {
+                if self.job.connection.debug {
+                    let granted: Vec<_> = reasons.iter().map(u8::to_string).collect();
+                    let granted = granted.join(", ");
+                    let _ = writeln!(io::stdout(), "Subscribed (mid: {packet_id}): {granted}");
+                }
+                Ok(self.on_suback(&reasons))
+            }
+            Event::Disconnected(reason) => {
+                let _ = printed(self.job.printer.flush())?;
+                self.on_disconnected(reason).await
+            }
+            _ => Ok(None),
+        }
+    }
+
+    async fn on_disconnected(&mut self, reason: DisconnectReason) -> Result<Option<End>, Failure> {
+        match reason {
+            reason if is_accident(&reason) => {
                 self.session.again().await?;
                 self.subscribe()?;
                 Ok(None)
             }
             // As Mosquitto does: told to go, it goes without complaint.
-            Event::Disconnected(DisconnectReason::ByServer { reason, .. }) => {
+            DisconnectReason::ByServer { reason, .. } => {
                 texts::hint(&format!("the broker ended the connection: {reason}"));
-                Ok(Some(End::Gone(0)))
+                Ok(Some(End::Gone))
             }
-            Event::Disconnected(reason) => Err(texts::disconnected(&reason)),
-            _ => Ok(None),
+            reason => Err(texts::disconnected(&reason)),
         }
     }
 
@@ -286,7 +301,7 @@ impl Subscriber {
         let denied = |code: &u8| ReasonCode(*code).is_error();
         if reasons.iter().all(denied) {
             if !self.job.connection.quiet {
-                eprintln!("All subscription requests were denied.");
+                complain("All subscription requests were denied.");
             }
             return Some(End::Done);
         }
@@ -353,7 +368,7 @@ impl Subscriber {
             let _ = tokio::time::timeout(LAST_WAIT, self.last_acknowledgements()).await;
         }
         if end == End::TimedOut && !self.job.connection.quiet {
-            eprintln!("Timed out");
+            complain("Timed out");
         }
         let reason = if end == End::Signalled && has_will {
             ReasonCode::DISCONNECT_WITH_WILL
@@ -366,7 +381,6 @@ impl Subscriber {
         // A broker that doesn't read must not keep anyone from leaving.
         let _ = tokio::time::timeout(LAST_WAIT, goodbye).await;
         Ok(match end {
-            End::Gone(code) => code,
             End::TimedOut => TIMED_OUT,
             // Mosquitto's clients end so when they never were connected.
             End::Signalled if !connected => 255,

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 
 use colored::Colorize;
 
-use super::failure::Failure;
+use super::failure::{Failure, complain};
 use crate::client::{ConnectError, DisconnectReason, RequestError};
 use crate::codec::{ReasonCode, Version};
 use crate::transport::{Endpoint, is_lookup_error};
@@ -110,7 +110,7 @@ pub(super) fn not_sent(error: RequestError) -> Failure {
 pub(super) fn hint(text: &str) {
     if io::stderr().is_terminal() {
         colored::control::set_override(std::env::var_os("NO_COLOR").is_none());
-        eprintln!("{} {text}", "Hint:".cyan().bold());
+        complain(format_args!("{} {text}", "Hint:".cyan().bold()));
     }
 }
 
