@@ -74,7 +74,7 @@ impl Core {
             };
             self.peers.send(id, &Packet::ConnAck(packet));
         }
-        self.close(id, refused.error.into());
+        self.close(id, Refusal::Undecodable(refused.error));
     }
 
     /// A connection brought something else, or nothing in time.

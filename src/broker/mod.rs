@@ -203,7 +203,7 @@ impl Core {
             }
         }
         if let Some(error) = batch.error {
-            self.close(id, error.into());
+            self.close(id, error);
             return;
         }
         self.peers.pump(id);
@@ -235,6 +235,8 @@ impl Core {
                 self.peers.log(LogType::Debug, |peers| {
                     format!("Received PINGREQ from {}", peers.name(id))
                 });
+                // What an acknowledgement before it made room for goes first.
+                self.peers.pump(id);
                 self.peers.send(id, &Packet::PingResp);
                 self.peers.log(LogType::Debug, |peers| {
                     format!("Sending PINGRESP to {}", peers.name(id))
@@ -358,7 +360,7 @@ impl Core {
         self.peers.log_connection(|peers| {
             format!("Client {} disconnected{}.", peers.name(id), refusal.text())
         });
-        if version == Version::V5 && open {
+        if version == Version::V5 && open && refusal.is_told() {
             let properties = Properties::new();
             let disconnect = Disconnect {
                 reason: refusal.reason(),
