@@ -167,6 +167,8 @@ impl Core {
             last_route: None,
             holds_up: Vec::new(),
             held_up_by: 0,
+            holds_up_since: 0,
+            watched: false,
             stalled: false,
         });
         self.peers.stats.sockets += 1;
@@ -394,14 +396,7 @@ impl Core {
         while let Some(timer) = self.peers.timers.pop_due(now) {
             match timer {
                 Timer::KeepAlive(id) => self.check_keep_alive(id),
-                Timer::Stalled(id) => {
-                    if let Some(connection) = self.peers.connection(id)
-                        && !connection.holds_up.is_empty()
-                    {
-                        connection.stalled = true;
-                        self.peers.let_go(id);
-                    }
-                }
+                Timer::Stalled(id) => self.peers.check_stalled(id),
                 Timer::SessionEnd(id) => self.check_session_end(id),
                 Timer::Will(id) => self.check_will(id),
                 Timer::Sys => self.update_sys(),

@@ -338,20 +338,40 @@ impl Peers {
         else {
             return;
         };
+        let now = self.now;
         let Some(connection) = self.connection(receiver) else {
             return;
         };
         if connection.stalled || connection.holds_up.contains(&publisher) {
             return;
         }
+        if connection.holds_up.is_empty() {
+            connection.holds_up_since = now;
+        }
         connection.holds_up.push(publisher);
-        let first = connection.holds_up.len() == 1;
-        if first {
-            self.timers
-                .set(self.now + HOLD_UP, Timer::Stalled(receiver));
+        if !std::mem::replace(&mut connection.watched, true) {
+            self.timers.set(now + HOLD_UP, Timer::Stalled(receiver));
         }
         if let Some(publisher) = self.connection(publisher) {
             publisher.held_up_by += 1;
+        }
+    }
+
+    /// A receiver that held publishers up for too long doesn't any more.
+    pub(super) fn check_stalled(&mut self, receiver: ConnectionId) {
+        let now = self.now;
+        let Some(connection) = self.connection(receiver) else {
+            return;
+        };
+        let due = connection.holds_up_since + HOLD_UP;
+        if connection.holds_up.is_empty() {
+            connection.watched = false;
+        } else if due > now {
+            self.timers.set(due, Timer::Stalled(receiver));
+        } else {
+            connection.watched = false;
+            connection.stalled = true;
+            self.let_go(receiver);
         }
     }
 
