@@ -514,14 +514,14 @@ fn client_id(policy: &Policy, connect: &Connect<'_>, nonce: u128) -> Result<Arc<
 /// An identifier in the form of a UUID, as Mosquitto makes them.
 fn made_up_id(prefix: &str, nonce: u128) -> String {
     let hex = format!("{nonce:032X}");
-    let (a, b, c, d, e) = (
+    format!(
+        "{prefix}{}-{}-{}-{}-{}",
         &hex[..8],
         &hex[8..12],
         &hex[12..16],
         &hex[16..20],
-        &hex[20..],
-    );
-    format!("{prefix}{a}-{b}-{c}-{d}-{e}")
+        &hex[20..]
+    )
 }
 
 fn stored_will(will: &crate::codec::Will<'_>) -> Will {

@@ -45,32 +45,30 @@ impl Core {
                 .acknowledge(id, AckKind::PubRec, publish.packet_id, ReasonCode::SUCCESS);
             return Ok(());
         }
-        let reason = match self.check_publish(session, &route.topic, publish) {
-            Err(reason) => {
-                self.refuse_publish(session, publish, reason);
-                reason
+        let refused = self.why_not(session, &route.topic, publish);
+        let reason = if let Some(reason) = refused {
+            self.refuse_publish(session, publish, reason);
+            reason
+        } else {
+            let mut fanout = Fanout::new(
+                &route.topic,
+                publish.payload,
+                publish.qos,
+                publish.retain,
+                &properties,
+                self.peers.now,
+            );
+            fanout.publisher = Some(session);
+            fanout.batch = Some(batch);
+            if properties.alias.is_none() {
+                fanout.frames = Frames::received(frame, version, publish.qos);
             }
-            Ok(()) => {
-                let mut fanout = Fanout::new(
-                    &route.topic,
-                    publish.payload,
-                    publish.qos,
-                    publish.retain,
-                    &properties,
-                    self.peers.now,
-                );
-                fanout.publisher = Some(session);
-                fanout.batch = Some(batch);
-                if properties.alias.is_none() {
-                    fanout.frames = Frames::received(frame, version, publish.qos);
-                }
-                let matched = self.distribute(&route, &mut fanout);
-                // Only PUBACK tells that nobody listens, as in Mosquitto.
-                if matched || publish.qos != QoS::AtLeastOnce {
-                    ReasonCode::SUCCESS
-                } else {
-                    ReasonCode::NO_MATCHING_SUBSCRIBERS
-                }
+            let matched = self.distribute(&route, &mut fanout);
+            // Only PUBACK tells that nobody listens, as in Mosquitto.
+            if matched || publish.qos != QoS::AtLeastOnce {
+                ReasonCode::SUCCESS
+            } else {
+                ReasonCode::NO_MATCHING_SUBSCRIBERS
             }
         };
         match publish.qos {
@@ -167,24 +165,21 @@ impl Core {
         }
     }
 
-    fn check_publish(
+    /// Why a client may not publish that, if it may not.
+    fn why_not(
         &mut self,
         session: SessionId,
         topic: &str,
         publish: &Publish<'_>,
-    ) -> Result<(), ReasonCode> {
+    ) -> Option<ReasonCode> {
         let limit = self.peers.settings.message_size_limit as usize;
         if publish.payload.len() > limit {
-            return Err(ReasonCode::PACKET_TOO_LARGE);
+            return Some(ReasonCode::PACKET_TOO_LARGE);
         }
-        let Some(session) = self.peers.session(session) else {
-            return Ok(());
-        };
+        let session = self.peers.session(session)?;
         let user = session.username.as_deref();
-        if may_write(&session.policy, &session.client_id, user, topic) {
-            return Ok(());
-        }
-        Err(ReasonCode::NOT_AUTHORIZED)
+        let may = may_write(&session.policy, &session.client_id, user, topic);
+        (!may).then_some(ReasonCode::NOT_AUTHORIZED)
     }
 
     fn refuse_publish(&mut self, session: SessionId, publish: &Publish<'_>, reason: ReasonCode) {

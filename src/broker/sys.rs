@@ -21,11 +21,14 @@ pub(super) struct Sys {
     load_topics: HashMap<String, String>,
 }
 
+/// One of the counters.
+type Figure = fn(&Stats) -> u64;
+
 /// The averages of one figure over one, five and fifteen minutes, per minute.
 #[derive(Debug)]
 struct Load {
     name: &'static str,
-    figure: fn(&Stats) -> u64,
+    figure: Figure,
     averages: [f64; 3],
 }
 
@@ -34,7 +37,7 @@ const MINUTES: [(f64, &str); 3] = [(1.0, "1min"), (5.0, "5min"), (15.0, "15min")
 
 impl Sys {
     pub(super) fn new(now: Millis) -> Self {
-        let loads: [(&'static str, fn(&Stats) -> u64); 9] = [
+        let loads: [(&'static str, Figure); 9] = [
             ("messages/received", |stats| stats.messages_received),
             ("messages/sent", |stats| stats.messages_sent),
             ("publish/received", |stats| stats.publish_received),

@@ -312,15 +312,15 @@ fn comments_behind_values_count_where_mosquitto_counts_them() {
 fn the_last_line_of_all_files_holds_for_common_security() {
     let folder = tempfile::tempdir().unwrap();
     let further = folder.path().join("conf.d");
-    std::fs::create_dir(&further).unwrap();
-    std::fs::write(
+    fs::create_dir(&further).unwrap();
+    fs::write(
         further.join("a.conf"),
         "listener 1\nallow_anonymous false\n",
     )
     .unwrap();
-    std::fs::write(further.join("b.conf"), "allow_anonymous true\n").unwrap();
+    fs::write(further.join("b.conf"), "allow_anonymous true\n").unwrap();
     let main = folder.path().join("main.conf");
-    std::fs::write(&main, format!("include_dir {}\n", further.display())).unwrap();
+    fs::write(&main, format!("include_dir {}\n", further.display())).unwrap();
     let config = Config::load(&main).unwrap();
     assert!(config.listeners[0].security.allow_anonymous);
 }
