@@ -1,10 +1,10 @@
 //! The ACL lab: who may read and who may write.
 
-use crate::common::{Program, oracle_differs};
 use crate::common::broker::{Broker, Setup};
 use crate::common::clients::{Subscriber, publish, same_as_mosquitto};
 use crate::common::process::run;
 use crate::common::raw::{Connect, Raw, packet, publish_qos, text};
+use crate::common::{Program, oracle_differs};
 
 const PLAIN: &str = "myRasp/groundfloor/livingroom/temperature";
 /// As the course prints it.
