@@ -49,7 +49,9 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// ```
 /// use moustique::{Broker, config::Config};
 ///
-/// let config = Config::parse("listener 0 127.0.0.1\nallow_anonymous true\nlog_dest none", "example")?;
+/// let text = "listener 1883 127.0.0.1\nallow_anonymous true\nlog_dest none\n";
+/// let mut config = Config::parse(text, "example")?;
+/// config.listeners[0].port = 0; // any that is free
 /// let running = Broker::bind(config)?.start()?;
 /// println!("listening on {}", running.addresses()[0]);
 /// running.stop();
