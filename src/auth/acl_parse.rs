@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::acl::{Acl, Grant, Rule, has_placeholder};
-use super::filter::is_valid_filter;
+use crate::topic::is_valid_filter;
 use super::problem::{self, LoadError, Problem};
 
 impl Acl {
