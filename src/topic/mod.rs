@@ -99,7 +99,9 @@ mod tests {
         ] {
             assert!(is_valid_filter(good), "{good}");
         }
-        for bad in ["", "a+", "a/+b", "a#", "#/a", "a/#/b", "ab/+e", " #", "a\0b"] {
+        for bad in [
+            "", "a+", "a/+b", "a#", "#/a", "a/#/b", "ab/+e", " #", "a\0b",
+        ] {
             assert!(!is_valid_filter(bad), "{bad}");
         }
         assert!(is_valid_filter(&"x".repeat(65535)));
