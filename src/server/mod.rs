@@ -100,8 +100,9 @@ impl Broker {
             );
         }
         let mut doors = Vec::new();
-        for listener in &config.listeners {
-            let door = door(listener, &config, &logger)?;
+        // 0 is for connections within the process.
+        for (number, listener) in (1..).zip(&config.listeners) {
+            let door = door(number, listener, &config, &logger)?;
             let (sockets, notices) = listener::bind(listener).map_err(StartError)?;
             for notice in notices {
                 logger.write(LogType::Notice, &notice);
@@ -252,7 +253,12 @@ fn runtime() -> Result<Runtime, StartError> {
 }
 
 /// What a listener's connections need to know, with its files read.
-fn door(listener: &Listener, config: &Config, logger: &Logger) -> Result<Door, StartError> {
+fn door(
+    number: usize,
+    listener: &Listener,
+    config: &Config,
+    logger: &Logger,
+) -> Result<Door, StartError> {
     let fail = |error: crate::auth::LoadError| StartError(error.to_string());
     let acl = listener
         .security
@@ -268,6 +274,7 @@ fn door(listener: &Listener, config: &Config, logger: &Logger) -> Result<Door, S
     }
     let limit = |limit: Option<u32>| limit.map_or(usize::MAX, |limit| limit as usize);
     let policy = Policy {
+        listener: number,
         port: listener.port,
         versions: [3, 4, 5].map(|version| listener.accept_protocol_versions.contains(version)),
         max_qos: listener.max_qos,
@@ -328,7 +335,7 @@ fn settings(config: &Config, logger: &Logger) -> Settings {
         sys_interval: u64::from(config.sys_interval) * 1000,
         log: logger.types(),
         connection_messages: config.log.connection_messages,
-        retain_expiry: limits
+        retain_expiry_interval: limits
             .retain_expiry_interval
             .map(|period| period.as_millis() as u64),
         ..Settings::default()
