@@ -1,0 +1,1 @@
+//! The client against a scripted server at the other end of a pipe.
