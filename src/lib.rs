@@ -4,7 +4,8 @@
 //!
 //! [`Broker::bind`] makes a broker from a configuration, [`Broker::start`] runs
 //! it on threads of its own (or await [`Broker::run`]), and [`Running::link`]
-//! connects a client within the process, without a socket.
+//! connects a client within the process, without a socket. `examples/embed.rs`
+//! shows all three.
 //!
 //! # Layout
 //!
@@ -36,4 +37,4 @@ pub mod session;
 pub mod topic;
 pub mod transport;
 
-pub use server::{Broker, Running, StartError};
+pub use server::{Broker, Links, Running, StartError};

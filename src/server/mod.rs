@@ -33,11 +33,12 @@ use tokio::sync::oneshot;
 
 use crate::auth::Acl;
 use crate::broker::{Core, Policy, Settings};
+use crate::client::{Client, ConnectError};
 use crate::config::{Config, Listener, LogType};
 use connection::Door;
 use credentials::Credentials;
 use hub::Hub;
-pub use link::Link;
+pub use link::{Link, Links};
 use log::Logger;
 
 /// How long clients get to read that the broker ends.
@@ -141,6 +142,11 @@ impl Broker {
         self.hub.logger().write(LogType::Warning, text);
     }
 
+    /// Connects clients within the process, once the broker runs.
+    pub fn links(&self) -> Links {
+        Links(Arc::clone(&self.hub))
+    }
+
     /// Runs until `shutdown` is ready, then tells the clients and ends. Wants
     /// a tokio runtime with I/O and time.
     ///
@@ -177,7 +183,6 @@ impl Broker {
         let runtime = runtime()?;
         let (hub, addresses) = (Arc::clone(&self.hub), self.addresses.clone());
         let (stop, stopped) = oneshot::channel::<()>();
-        let handle = runtime.handle().clone();
         let thread = std::thread::Builder::new()
             .name("mqtt-broker".into())
             .spawn(move || {
@@ -189,7 +194,6 @@ impl Broker {
         Ok(Running {
             hub,
             addresses,
-            handle,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -201,7 +205,6 @@ impl Broker {
 pub struct Running {
     hub: Arc<Hub>,
     addresses: Vec<SocketAddr>,
-    handle: tokio::runtime::Handle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<Result<(), StartError>>>,
 }
@@ -212,10 +215,17 @@ impl Running {
         &self.addresses
     }
 
-    /// A connection within the process, for a client of this library. It needs
-    /// no password and has all rights.
-    pub fn link(&self) -> Link {
-        link::open(&self.hub, &self.handle)
+    /// Connects clients within the process.
+    pub fn links(&self) -> Links {
+        Links(Arc::clone(&self.hub))
+    }
+
+    /// A client within the process; see [`Links::link`].
+    ///
+    /// # Errors
+    /// The broker refused, or has ended.
+    pub async fn link(&self, client_id: &str) -> Result<Client<Link>, ConnectError> {
+        self.links().link(client_id).await
     }
 
     /// Ends the broker and waits until it has ended.
