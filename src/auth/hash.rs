@@ -36,9 +36,10 @@ const MAX_ARGON2_WORK: u64 = 16 * 1024 * 1024;
 const MAX_ARGON2_BYTES: usize = 1024;
 
 /// How a new password is to be hashed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Algorithm {
     /// Argon2id with 19 MiB, two passes and one lane.
+    #[default]
     Argon2id,
     /// PBKDF2 with HMAC-SHA-512 and this many iterations (at least one).
     Sha512Pbkdf2 {
@@ -56,12 +57,6 @@ impl Algorithm {
 
     /// More would keep the broker busy for seconds at each login.
     pub const MAX_ITERATIONS: u32 = 10_000_000;
-}
-
-impl Default for Algorithm {
-    fn default() -> Self {
-        Self::Argon2id
-    }
 }
 
 /// Why a text is no password hash.

@@ -7,11 +7,12 @@
 
 pub mod acl;
 mod acl_parse;
-pub mod filter;
+pub mod cli;
 pub mod hash;
 pub mod passwd_edit;
 pub mod passwd_file;
 pub mod problem;
+mod prompt;
 mod replace;
 
 pub use acl::{Access, Acl, Client, Decision, Reason, RuleRef};

@@ -4,7 +4,8 @@ use std::cell::OnceCell;
 
 use bytes::Bytes;
 
-use crate::codec::{DecodeError, Frame, Packet, Side, Version};
+use super::Refusal;
+use crate::codec::{Frame, Packet, ReasonCode, Side, Version};
 
 /// The whole packets in a buffer, decoded outside the core and handed to it
 /// together.
@@ -15,7 +16,7 @@ pub struct Batch<'a> {
     pub(super) packets: Vec<(Packet<'a>, Frame<'a>)>,
     /// What ended the decoding, if it was not the end of the buffer. The
     /// connection is closed for it after the packets have had their effect.
-    pub(super) error: Option<DecodeError>,
+    pub(super) error: Option<Refusal>,
     consumed: usize,
     copy: OnceCell<Bytes>,
 }
@@ -33,23 +34,14 @@ impl<'a> Batch<'a> {
             copy: OnceCell::new(),
         };
         loop {
-            let step = Frame::split(&bytes[batch.consumed..], max_packet_size as usize).and_then(
-                |frame| {
-                    frame
-                        .map(|frame| {
-                            Packet::decode(frame, version, Side::Client).map(|p| (p, frame))
-                        })
-                        .transpose()
-                },
-            );
-            match step {
+            match next(&bytes[batch.consumed..], version, max_packet_size) {
                 Ok(Some((packet, frame))) => {
                     batch.consumed += frame.bytes.len();
                     batch.packets.push((packet, frame));
                 }
                 Ok(None) => return batch,
-                Err(error) => {
-                    batch.error = Some(error);
+                Err(refusal) => {
+                    batch.error = Some(refusal);
                     return batch;
                 }
             }
@@ -83,6 +75,25 @@ impl<'a> Batch<'a> {
             Bytes::copy_from_slice(part)
         }
     }
+}
+
+fn next(
+    bytes: &[u8],
+    version: Version,
+    max_packet_size: u32,
+) -> Result<Option<(Packet<'_>, Frame<'_>)>, Refusal> {
+    let split = Frame::split(bytes, max_packet_size as usize);
+    let frame = split.map_err(|error| match error.reason {
+        ReasonCode::PACKET_TOO_LARGE => Refusal::Undecodable(error),
+        _ => Refusal::Unframed(error),
+    })?;
+    let Some(frame) = frame else { return Ok(None) };
+    if frame.first_byte() >> 4 == 15 {
+        // No method is configured, so no AUTH is looked into.
+        return Err(Refusal::Unexpected("AUTH without an authentication method"));
+    }
+    let packet = Packet::decode(frame, version, Side::Client).map_err(Refusal::Undecodable)?;
+    Ok(Some((packet, frame)))
 }
 
 #[cfg(test)]

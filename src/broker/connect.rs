@@ -51,7 +51,7 @@ impl Core {
         let policy = Arc::clone(&connection.policy);
         let outcome = self
             .admit(&policy, connect, decision, nonce)
-            .map(|client_id| self.accept(id, connect, client_id));
+            .map(|client_id| self.accept(id, &policy, connect, client_id));
         if let Err(refusal) = outcome {
             self.refuse(id, connect, refusal);
         }
@@ -74,7 +74,7 @@ impl Core {
             };
             self.peers.send(id, &Packet::ConnAck(packet));
         }
-        self.close(id, refused.error.into());
+        self.close(id, Refusal::Undecodable(refused.error));
     }
 
     /// A connection brought something else, or nothing in time.
@@ -135,8 +135,8 @@ impl Core {
             return Err(Refusal::AuthenticationMethod);
         }
         let client_id = client_id(policy, connect, nonce)?;
-        let too_long = connect.keep_alive > self.peers.settings.max_keep_alive;
-        if too_long && connect.version != Version::V5 {
+        let keep_alive = self.peers.settings.keep_alive(connect.keep_alive);
+        if keep_alive != connect.keep_alive && connect.version != Version::V5 {
             return Err(Refusal::KeepAliveTooLong);
         }
         if let Some(will) = &connect.will {
@@ -155,27 +155,36 @@ impl Core {
         {
             return Err(Refusal::NotAuthorized);
         }
+        let here = self.connected_by_listener.get(&policy.listener);
+        let full = self.connected >= self.peers.settings.max_connections
+            || here.is_some_and(|count| *count >= policy.max_connections);
         // A client that takes its own session over needs no further place.
-        let present = self.clients.get(&client_id).and_then(|id| {
-            self.peers
-                .sessions
-                .get(id.slot as usize)
-                .and_then(|session| session.connection)
-        });
-        let here = policy
-            .max_connections
-            .min(self.peers.settings.max_connections);
-        if self.connected >= here && present.is_none() {
+        if full && !self.is_connected(&client_id) {
             return Err(Refusal::TooManyConnections);
         }
         Ok(client_id)
     }
 
+    fn is_connected(&self, client_id: &str) -> bool {
+        let session = self.clients.get(client_id);
+        session
+            .and_then(|id| self.peers.sessions.get(id.slot as usize))
+            .is_some_and(|session| session.connection.is_some())
+    }
+
     /// Begins or takes up a session, and says so.
-    fn accept(&mut self, id: ConnectionId, connect: &Connect<'_>, client_id: Arc<str>) {
+    fn accept(
+        &mut self,
+        id: ConnectionId,
+        policy: &Arc<Policy>,
+        connect: &Connect<'_>,
+        client_id: Arc<str>,
+    ) {
         let now = self.peers.now;
         let existing = self.clients.get(&client_id).copied();
         if let Some(session) = existing {
+            // It may be due, and its timer not have been looked at.
+            self.check_session_end(session);
             self.take_over(session);
         }
         // The old connection's end may have ended the session.
@@ -186,8 +195,13 @@ impl Core {
             self.end_session(session);
         }
         let resumed = existing.filter(|_| !connect.clean_start);
-        let session = resumed.unwrap_or_else(|| self.new_session(id, connect, &client_id));
+        let session = resumed.unwrap_or_else(|| self.new_session(policy, connect, &client_id));
         self.connected += 1;
+        *self
+            .connected_by_listener
+            .entry(policy.listener)
+            .or_default() += 1;
+        self.drop_stale_timers();
         let stats = &mut self.peers.stats;
         stats.clients_maximum = stats.clients_maximum.max(self.connected);
 
@@ -202,15 +216,7 @@ impl Core {
             .will
             .as_ref()
             .map(|will| Box::new(stored_will(will)));
-        let keep_alive = connect.keep_alive.min(self.peers.settings.max_keep_alive);
-        let keep_alive = match connect.keep_alive {
-            0 if self.peers.settings.max_keep_alive < u16::MAX
-                && connect.version == Version::V5 =>
-            {
-                self.peers.settings.max_keep_alive
-            }
-            _ => keep_alive,
-        };
+        let keep_alive = self.peers.settings.keep_alive(connect.keep_alive);
         let aliases = crate::property!(connect.properties, TopicAliasMaximum)
             .unwrap_or(0)
             .min(self.peers.settings.max_topic_alias_broker);
@@ -227,7 +233,6 @@ impl Core {
         connection.assigned_aliases =
             (aliases > 0).then(|| Box::new(aliases::Assigned::new(aliases)));
         let (patience, peer) = (connection.patience, connection.peer.clone());
-        let policy = Arc::clone(&connection.policy);
         if patience > 0 {
             self.peers.timers.set(now + patience, Timer::KeepAlive(id));
         }
@@ -235,7 +240,7 @@ impl Core {
             session.connection = Some(id);
             session.version = connect.version;
             session.username = connect.username.map(Into::into);
-            session.policy = Arc::clone(&policy);
+            session.policy = Arc::clone(policy);
             session.expiry = expiry;
             session.will = will;
             session.outgoing.resume(window);
@@ -255,7 +260,7 @@ impl Core {
         });
         let server_keep_alive = (keep_alive != connect.keep_alive).then_some(keep_alive);
         let assigned = connect.client_id.is_empty().then_some(&*client_id);
-        self.greet(id, &policy, resumed.is_some(), assigned, server_keep_alive);
+        self.greet(id, policy, resumed.is_some(), assigned, server_keep_alive);
         self.peers.pump(id);
     }
 
@@ -339,15 +344,11 @@ impl Core {
 
     fn new_session(
         &mut self,
-        connection: ConnectionId,
+        policy: &Arc<Policy>,
         connect: &Connect<'_>,
         client_id: &Arc<str>,
     ) -> SessionId {
         self.last_generation = self.last_generation.wrapping_add(1);
-        let policy = self
-            .peers
-            .connection(connection)
-            .map(|c| Arc::clone(&c.policy));
         let entry = self.peers.sessions.vacant_entry();
         let id = SessionId {
             slot: entry.key() as u32,
@@ -357,7 +358,7 @@ impl Core {
             id,
             client_id: Arc::clone(client_id),
             username: None,
-            policy: policy.unwrap_or_default(),
+            policy: Arc::clone(policy),
             version: connect.version,
             connection: None,
             expiry: 0,
@@ -365,6 +366,8 @@ impl Core {
             will: None,
             outgoing: Outgoing::new(1),
             queued_bytes: 0,
+            queued_qos0: 0,
+            first_expiry: NEVER,
             overflow_told: false,
             incoming: Incoming::default(),
             subscriptions: std::collections::HashSet::new(),
@@ -397,11 +400,15 @@ impl Core {
         let Some(session_id) = self.peers.connection(id).and_then(|c| c.session()) else {
             return;
         };
+        self.connected -= 1;
         if let Some(connection) = self.peers.connection(id) {
             connection.stage = Stage::Closing;
             connection.last_route = None;
+            let listener = connection.policy.listener;
+            if let Some(count) = self.connected_by_listener.get_mut(&listener) {
+                *count -= 1;
+            }
         }
-        self.connected -= 1;
         let Some(session) = self.peers.session(session_id) else {
             return;
         };
@@ -429,6 +436,31 @@ impl Core {
         }
     }
 
+    /// Clients that come and go leave timers of hours and years behind.
+    fn drop_stale_timers(&mut self) {
+        let (connections, sessions) = (&self.peers.connections, &self.peers.sessions);
+        // A connection or session needs two at most.
+        let needed = 2 * (connections.len() + sessions.len());
+        if self.peers.timers.len() < 1024 + 2 * needed {
+            return;
+        }
+        let connection = |id: ConnectionId| connections.get(id.slot()).filter(|c| c.id == id);
+        let away = |id: SessionId| {
+            let session = sessions.get(id.slot as usize).filter(|s| s.id == id);
+            session.filter(|session| session.connection.is_none())
+        };
+        self.peers.timers.retain(|at, timer| match timer {
+            Timer::KeepAlive(id) => connection(id).is_some_and(|c| c.session().is_some()),
+            Timer::Stalled(id) => connection(id).is_some_and(|c| c.watched),
+            Timer::SessionEnd(id) => away(id).is_some_and(|s| s.ends_at == at),
+            Timer::Will(id) => {
+                let will = away(id).and_then(|session| session.will.as_ref());
+                will.is_some_and(|will| will.due == Some(at))
+            }
+            Timer::Retained | Timer::Sys => true,
+        });
+    }
+
     pub(super) fn check_session_end(&mut self, id: SessionId) {
         let now = self.peers.now;
         let due = |session: &mut Session| session.connection.is_none() && session.ends_at <= now;
@@ -454,7 +486,7 @@ impl Core {
             self.subscriptions.unsubscribe(id, key);
         }
         if let Some(will) = session.will.take() {
-            self.publish_will(&session, *will);
+            self.publish_last_will(&session, *will);
         }
         let orphans: Vec<_> = session
             .outgoing
@@ -470,14 +502,7 @@ impl Core {
                 .subscriptions
                 .choose(group, |session| peers.rank(session));
             if let Some(target) = chosen {
-                let connection = self
-                    .peers
-                    .session(target.session)
-                    .and_then(|s| s.connection);
-                self.peers.enqueue(target.session, delivery);
-                if let Some(connection) = connection {
-                    self.peers.pump(connection);
-                }
+                self.peers.redeliver(&target, delivery);
             }
         }
     }
@@ -514,14 +539,14 @@ fn client_id(policy: &Policy, connect: &Connect<'_>, nonce: u128) -> Result<Arc<
 /// An identifier in the form of a UUID, as Mosquitto makes them.
 fn made_up_id(prefix: &str, nonce: u128) -> String {
     let hex = format!("{nonce:032X}");
-    let (a, b, c, d, e) = (
+    format!(
+        "{prefix}{}-{}-{}-{}-{}",
         &hex[..8],
         &hex[8..12],
         &hex[12..16],
         &hex[16..20],
-        &hex[20..],
-    );
-    format!("{prefix}{a}-{b}-{c}-{d}-{e}")
+        &hex[20..]
+    )
 }
 
 fn stored_will(will: &crate::codec::Will<'_>) -> Will {

@@ -55,6 +55,9 @@ pub(super) struct Connection {
     pub(super) holds_up: Vec<ConnectionId>,
     /// How many receivers this connection's reading waits for.
     pub(super) held_up_by: u32,
+    /// When the first of them began to wait, and whether a timer looks at it.
+    pub(super) holds_up_since: Millis,
+    pub(super) watched: bool,
     /// It didn't drain in time: QoS 0 beyond the soft limit is lost now.
     pub(super) stalled: bool,
 }

@@ -77,6 +77,8 @@ pub struct Core {
     sys: sys::Sys,
     last_generation: u32,
     connected: usize,
+    /// The same by the number of the listener.
+    connected_by_listener: HashMap<usize, usize>,
 }
 
 /// What an event asks the shell to do. Drained by the shell after each event.
@@ -130,8 +132,10 @@ impl Core {
             sys: sys::Sys::new(now),
             last_generation: 0,
             connected: 0,
+            connected_by_listener: HashMap::new(),
         };
         broker.start_sys();
+        broker.start_expiry();
         broker
     }
 
@@ -167,6 +171,8 @@ impl Core {
             last_route: None,
             holds_up: Vec::new(),
             held_up_by: 0,
+            holds_up_since: 0,
+            watched: false,
             stalled: false,
         });
         self.peers.stats.sockets += 1;
@@ -203,7 +209,7 @@ impl Core {
             }
         }
         if let Some(error) = batch.error {
-            self.close(id, error.into());
+            self.close(id, error);
             return;
         }
         self.peers.pump(id);
@@ -235,6 +241,8 @@ impl Core {
                 self.peers.log(LogType::Debug, |peers| {
                     format!("Received PINGREQ from {}", peers.name(id))
                 });
+                // What an acknowledgement before it made room for goes first.
+                self.peers.pump(id);
                 self.peers.send(id, &Packet::PingResp);
                 self.peers.log(LogType::Debug, |peers| {
                     format!("Sending PINGRESP to {}", peers.name(id))
@@ -354,11 +362,14 @@ impl Core {
         let Some(connection) = self.peers.connection(id) else {
             return;
         };
+        if connection.stage == Stage::Closing {
+            return;
+        }
         let (version, open) = (connection.version, connection.session().is_some());
         self.peers.log_connection(|peers| {
             format!("Client {} disconnected{}.", peers.name(id), refusal.text())
         });
-        if version == Version::V5 && open {
+        if version == Version::V5 && open && refusal.is_told() {
             let properties = Properties::new();
             let disconnect = Disconnect {
                 reason: refusal.reason(),
@@ -392,18 +403,26 @@ impl Core {
         while let Some(timer) = self.peers.timers.pop_due(now) {
             match timer {
                 Timer::KeepAlive(id) => self.check_keep_alive(id),
-                Timer::Stalled(id) => {
-                    if let Some(connection) = self.peers.connection(id)
-                        && !connection.holds_up.is_empty()
-                    {
-                        connection.stalled = true;
-                        self.peers.let_go(id);
-                    }
-                }
+                Timer::Stalled(id) => self.peers.check_stalled(id),
                 Timer::SessionEnd(id) => self.check_session_end(id),
                 Timer::Will(id) => self.check_will(id),
+                Timer::Retained => self.clear_expired_retained(),
                 Timer::Sys => self.update_sys(),
             }
+        }
+    }
+
+    fn clear_expired_retained(&mut self) {
+        let now = self.peers.now;
+        self.retained.clear_expired(now);
+        self.start_expiry();
+    }
+
+    fn start_expiry(&mut self) {
+        if let Some(interval @ 1..) = self.peers.settings.retain_expiry_interval {
+            self.peers
+                .timers
+                .set(self.peers.now + interval, Timer::Retained);
         }
     }
 

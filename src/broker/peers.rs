@@ -14,7 +14,6 @@ use super::settings::Settings;
 use super::stats::Stats;
 use super::subscriptions::Target;
 use super::timers::{Millis, Timer, Timers};
-use crate::auth::Access;
 use crate::codec::{Ack, AckKind, Packet, Properties, Property, QoS, ReasonCode, Version};
 use crate::config::LogType;
 use crate::session::aliases::Alias;
@@ -156,15 +155,11 @@ impl Peers {
             return;
         };
         if target.no_local && fanout.publisher == Some(target.session)
-            || !may_read(session, fanout.topic)
+            || !session.may_read(fanout.topic)
         {
             return;
         }
-        let qos = if self.settings.upgrade_outgoing_qos {
-            target.qos
-        } else {
-            target.qos.min(fanout.qos)
-        };
+        let qos = self.settings.granted(target.qos, fanout.qos);
         let retain = fanout.retain && target.retain_as_published;
         let connection = session
             .connection
@@ -189,12 +184,17 @@ impl Peers {
         let plain = connection.version != Version::V5
             || target.ids.as_slice().is_empty() && connection.assigned_aliases.is_none();
         let roomy = connection.outbox.len() < SOFT_LIMIT;
-        if qos == QoS::AtMostOnce {
-            if !roomy && (connection.stalled || connection.outbox.len() >= HARD_LIMIT) {
-                self.stats.dropped += 1;
-                return;
+        let must_wait = match qos {
+            QoS::AtMostOnce => {
+                if !roomy && (connection.stalled || connection.outbox.len() >= HARD_LIMIT) {
+                    self.stats.dropped += 1;
+                    return;
+                }
+                session.queued_qos0 > 0
             }
-        } else if !(roomy && session.outgoing.queued_len() == 0 && session.outgoing.has_room()) {
+            _ => !roomy || session.outgoing.queued_len() > 0 || !session.outgoing.has_room(),
+        };
+        if must_wait {
             let publication = fanout.shared();
             let ids = target.ids.clone();
             self.enqueue(
@@ -306,10 +306,14 @@ impl Peers {
         let Some(session) = self.sessions.get_mut(id.slot as usize) else {
             return;
         };
-        if session.outgoing.queued_len() < max_queued_messages
-            && session.queued_bytes.saturating_add(delivery.size()) <= max_queued_bytes
-        {
-            session.overflow_told = false;
+        let has_room = |session: &Session| {
+            session.outgoing.queued_len() < max_queued_messages
+                && session.queued_bytes.saturating_add(delivery.size()) <= max_queued_bytes
+        };
+        if !has_room(session) {
+            session.drop_expired(self.now);
+        }
+        if has_room(session) {
             session.enqueue(delivery);
             return;
         }
@@ -330,6 +334,33 @@ impl Peers {
         }
     }
 
+    /// Hands over what an ended session held of a shared subscription.
+    pub(super) fn redeliver(&mut self, target: &Target, delivery: Delivery) {
+        let publication = &delivery.publication;
+        let qos = self.settings.granted(target.qos, publication.qos);
+        let retain = publication.retain && target.retain_as_published;
+        let Some(session) = self.session(target.session) else {
+            return;
+        };
+        let connection = session.connection;
+        if connection.is_none() && qos == QoS::AtMostOnce && !self.settings.queue_qos0_messages {
+            return;
+        }
+        let ids = target.ids.clone();
+        self.enqueue(
+            target.session,
+            Delivery {
+                qos,
+                retain,
+                ids,
+                ..delivery
+            },
+        );
+        if let Some(connection) = connection {
+            self.pump(connection);
+        }
+    }
+
     /// The publisher stops reading until the receiver's outbox is taken.
     fn hold_up(&mut self, publisher: Option<SessionId>, receiver: ConnectionId) {
         let Some(publisher) = publisher
@@ -338,20 +369,40 @@ impl Peers {
         else {
             return;
         };
+        let now = self.now;
         let Some(connection) = self.connection(receiver) else {
             return;
         };
         if connection.stalled || connection.holds_up.contains(&publisher) {
             return;
         }
+        if connection.holds_up.is_empty() {
+            connection.holds_up_since = now;
+        }
         connection.holds_up.push(publisher);
-        let first = connection.holds_up.len() == 1;
-        if first {
-            self.timers
-                .set(self.now + HOLD_UP, Timer::Stalled(receiver));
+        if !std::mem::replace(&mut connection.watched, true) {
+            self.timers.set(now + HOLD_UP, Timer::Stalled(receiver));
         }
         if let Some(publisher) = self.connection(publisher) {
             publisher.held_up_by += 1;
+        }
+    }
+
+    /// A receiver that held publishers up for too long doesn't any more.
+    pub(super) fn check_stalled(&mut self, receiver: ConnectionId) {
+        let now = self.now;
+        let Some(connection) = self.connection(receiver) else {
+            return;
+        };
+        let due = connection.holds_up_since + HOLD_UP;
+        if connection.holds_up.is_empty() {
+            connection.watched = false;
+        } else if due > now {
+            self.timers.set(due, Timer::Stalled(receiver));
+        } else {
+            connection.watched = false;
+            connection.stalled = true;
+            self.let_go(receiver);
         }
     }
 
@@ -392,7 +443,7 @@ impl Peers {
             };
             let full = connection.outbox.len() >= SOFT_LIMIT;
             if full {
-                return flow.outgoing.queued_len() > 0;
+                return flow.outgoing.has_more();
             }
             match flow.outgoing.next_resend() {
                 Some(Resend::PubRel(packet_id)) => {
@@ -401,6 +452,13 @@ impl Peers {
                 }
                 Some(Resend::Publish(packet_id, delivery)) => {
                     let delivery = delivery.clone();
+                    if !fits(connection, &delivery, self.now) {
+                        if flow.outgoing.give_up(packet_id) {
+                            let done = ReasonCode::SUCCESS;
+                            self.acknowledge(id, AckKind::PubRel, packet_id, done);
+                        }
+                        continue;
+                    }
                     open_outbox(connection, &mut self.effects, &mut self.spare);
                     append_delivery(connection, &delivery, packet_id, true, self.now);
                     self.stats
@@ -421,7 +479,7 @@ impl Peers {
                 return false;
             };
             if !delivery.publication.is_expired(self.now)
-                && may_read(flow, &delivery.publication.topic)
+                && flow.may_read(&delivery.publication.topic)
             {
                 self.transmit(id, session, delivery);
             }
@@ -469,14 +527,6 @@ impl Peers {
         }
         Ok(())
     }
-}
-
-/// Whether the session's client may receive messages of a topic.
-fn may_read(session: &Session, topic: &str) -> bool {
-    let username = session.username.as_deref();
-    session
-        .policy
-        .allows(&session.client_id, username, Access::Read, topic)
 }
 
 /// The outbox of a connection, with a buffer in it; the shell will be told.

@@ -8,6 +8,9 @@ use crate::codec::{DecodeError, ReasonCode};
 pub enum Refusal {
     /// Bytes that are no packet, or a packet that is forbidden.
     Undecodable(DecodeError),
+    /// Bytes whose length cannot be told or trusted. Mosquitto closes without
+    /// a word then, in MQTT 5 too.
+    Unframed(DecodeError),
     /// A packet that this moment forbids; the words say which.
     Unexpected(&'static str),
     /// The version isn't spoken on this listener.
@@ -42,7 +45,7 @@ impl Refusal {
     /// The reason code of MQTT 5.
     pub const fn reason(self) -> ReasonCode {
         match self {
-            Self::Undecodable(error) => error.reason,
+            Self::Undecodable(error) | Self::Unframed(error) => error.reason,
             Self::Unexpected(_) => ReasonCode::PROTOCOL_ERROR,
             Self::Version => ReasonCode::UNSUPPORTED_PROTOCOL_VERSION,
             Self::ClientId | Self::KeepAliveTooLong => ReasonCode::CLIENT_IDENTIFIER_NOT_VALID,
@@ -57,6 +60,11 @@ impl Refusal {
             Self::TakenOver => ReasonCode::SESSION_TAKEN_OVER,
             Self::ShuttingDown => ReasonCode::SERVER_SHUTTING_DOWN,
         }
+    }
+
+    /// Whether a client of MQTT 5 is told with a DISCONNECT.
+    pub const fn is_told(self) -> bool {
+        !matches!(self, Self::Unframed(_))
     }
 
     /// The return code in a CONNACK of MQTT 3.x; `None`: close without one.
@@ -80,6 +88,7 @@ impl Refusal {
                 format!(" due to protocol error: {}", error.what)
             }
             Self::Undecodable(error) => format!(": {}", error.what),
+            Self::Unframed(error) => format!(" due to malformed packet: {}", error.what),
             Self::Unexpected(what) => format!(" due to protocol error: {what}"),
             Self::Version => ": this protocol version is not accepted here".into(),
             Self::ClientId => ": client identifier not accepted".into(),
@@ -95,11 +104,5 @@ impl Refusal {
             Self::TakenOver => ": taken over by another connection".into(),
             Self::ShuttingDown => ": the broker ends".into(),
         }
-    }
-}
-
-impl From<DecodeError> for Refusal {
-    fn from(error: DecodeError) -> Self {
-        Self::Undecodable(error)
     }
 }

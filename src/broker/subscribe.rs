@@ -101,17 +101,12 @@ impl Core {
     /// is not for them: they were asked for (3.3.1.3).
     fn send_retained(&mut self, id: SessionId, filter: &str, qos: QoS, ids: &Ids) {
         let found = self.retained.matching(filter, self.peers.now);
-        let upgrade = self.peers.settings.upgrade_outgoing_qos;
-        let Some(session) = self.peers.session(id) else {
-            return;
-        };
         for publication in found {
-            let qos = if upgrade {
-                qos
-            } else {
-                qos.min(publication.qos)
-            };
+            let qos = self.peers.settings.granted(qos, publication.qos);
             let ids = ids.clone();
+            let Some(session) = self.peers.session(id) else {
+                return;
+            };
             session.enqueue(Delivery {
                 publication,
                 qos,

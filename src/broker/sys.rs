@@ -21,11 +21,14 @@ pub(super) struct Sys {
     load_topics: HashMap<String, String>,
 }
 
+/// One of the counters.
+type Figure = fn(&Stats) -> u64;
+
 /// The averages of one figure over one, five and fifteen minutes, per minute.
 #[derive(Debug)]
 struct Load {
     name: &'static str,
-    figure: fn(&Stats) -> u64,
+    figure: Figure,
     averages: [f64; 3],
 }
 
@@ -34,7 +37,7 @@ const MINUTES: [(f64, &str); 3] = [(1.0, "1min"), (5.0, "5min"), (15.0, "15min")
 
 impl Sys {
     pub(super) fn new(now: Millis) -> Self {
-        let loads: [(&'static str, fn(&Stats) -> u64); 9] = [
+        let loads: [(&'static str, Figure); 9] = [
             ("messages/received", |stats| stats.messages_received),
             ("messages/sent", |stats| stats.messages_sent),
             ("publish/received", |stats| stats.publish_received),
@@ -65,7 +68,7 @@ impl Sys {
     /// Takes the figures since the last update into the averages: an
     /// exponentially weighted mean, like the load of a system.
     fn update_loads(&mut self, now: Millis, stats: &Stats) -> Vec<(String, String)> {
-        let minutes = (now - self.updated) as f64 / 60_000.0;
+        let minutes = now.saturating_sub(self.updated) as f64 / 60_000.0;
         let mut lines = Vec::new();
         for load in &mut self.loads {
             let since = (load.figure)(stats) - (load.figure)(&self.previous);
@@ -120,7 +123,7 @@ impl Core {
 
     fn publish_sys(&mut self, topic: &str, value: &str) {
         let none = MessageProperties::default();
-        self.publish_own(topic, value.as_bytes(), QoS::ExactlyOnce, true, &none);
+        self.publish_own(None, topic, value.as_bytes(), QoS::ExactlyOnce, true, &none);
     }
 
     fn figures(&self) -> Vec<(&'static str, String)> {

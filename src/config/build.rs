@@ -19,10 +19,13 @@ pub(super) fn build(mut draft: Draft) -> Result<Config, Diagnostics> {
     };
     let mut allow_anonymous = None;
     if !draft.per_listener {
-        let below = draft.sections.iter().map(|section| &section.entries);
-        for entries in std::iter::once(&preamble).chain(below) {
-            entries.apply(Scope::Security, &mut base);
-            if entries.place_of("allow_anonymous").is_some() {
+        let below = draft.sections.iter().flat_map(|section| &section.entries.0);
+        let mut entries: Vec<_> = preamble.0.iter().chain(below).collect();
+        entries.retain(|entry| entry.option.scope == Scope::Security);
+        entries.sort_by_key(|entry| entry.order);
+        for entry in entries {
+            (entry.change)(&mut base);
+            if entry.option.name == "allow_anonymous" {
                 allow_anonymous = Some(base.security.allow_anonymous);
             }
         }

@@ -26,6 +26,7 @@ pub(super) struct Draft {
     pub(super) diagnostics: Vec<Diagnostic>,
     /// Where an option was given last: globally, or in the section.
     seen: HashMap<(&'static str, Option<usize>), Location>,
+    entries_read: usize,
 }
 
 /// A `listener` and the lines below it.
@@ -47,6 +48,8 @@ pub(super) struct Entry {
     pub(super) change: Change<Listener>,
     /// A warning that underlines the line, to be filled in.
     pub(super) warning: Diagnostic,
+    /// The place in the order of reading, over all files and listeners.
+    pub(super) order: usize,
 }
 
 /// Where an `include_dir` may lead.
@@ -138,8 +141,11 @@ impl Draft {
             }
             Effect::Listener(kind) => {
                 let change = self.read_value(kind, line)?;
+                self.entries_read += 1;
+                let order = self.entries_read;
                 self.entries(cursor.section).0.push(Entry {
                     option,
+                    order,
                     change,
                     warning: line.warning(""),
                 });
@@ -379,6 +385,5 @@ fn read_port(line: &Line<'_>, word: &str) -> Result<u16, Diagnostic> {
 /// Whether a word cannot have been meant as a port.
 fn looks_like_host(word: &str) -> bool {
     let host_and_port = word.matches(':').count() == 1;
-    let begins_as_name = word.starts_with(|c: char| c.is_alphabetic());
-    !host_and_port && (begins_as_name || word.parse::<std::net::IpAddr>().is_ok())
+    !host_and_port && (word == "localhost" || word.parse::<std::net::IpAddr>().is_ok())
 }

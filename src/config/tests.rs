@@ -309,6 +309,23 @@ fn comments_behind_values_count_where_mosquitto_counts_them() {
 }
 
 #[test]
+fn the_last_line_of_all_files_holds_for_common_security() {
+    let folder = tempfile::tempdir().unwrap();
+    let further = folder.path().join("conf.d");
+    fs::create_dir(&further).unwrap();
+    fs::write(
+        further.join("a.conf"),
+        "listener 1\nallow_anonymous false\n",
+    )
+    .unwrap();
+    fs::write(further.join("b.conf"), "allow_anonymous true\n").unwrap();
+    let main = folder.path().join("main.conf");
+    fs::write(&main, format!("include_dir {}\n", further.display())).unwrap();
+    let config = Config::load(&main).unwrap();
+    assert!(config.listeners[0].security.allow_anonymous);
+}
+
+#[test]
 fn a_listener_without_port_is_understood() {
     for (text, host) in [
         ("localhost", "localhost"),
@@ -330,7 +347,7 @@ fn a_listener_without_port_is_understood() {
     );
     for wrong in ["0", "65536", "-1", "1883x", "localhost:1883"] {
         // The lines below a wrong listener are not blamed for it.
-        error(&format!("listener {wrong}\nmount_point a/\n"));
+        error(&format!("listener {wrong}\nmax_qos 1\n"));
     }
 }
 

@@ -105,7 +105,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.hub.unregister(self.id);
         self.hub.enter(Some(self.id), |core, now| {
-            core.closed(now, self.id, &self.ended)
+            core.closed(now, self.id, &self.ended);
         });
     }
 }

@@ -33,11 +33,12 @@ use tokio::sync::oneshot;
 
 use crate::auth::Acl;
 use crate::broker::{Core, Policy, Settings};
+use crate::client::{Client, ConnectError};
 use crate::config::{Config, Listener, LogType};
 use connection::Door;
 use credentials::Credentials;
 use hub::Hub;
-pub use link::Link;
+pub use link::{Link, Links};
 use log::Logger;
 
 /// How long clients get to read that the broker ends.
@@ -49,7 +50,9 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// ```
 /// use moustique::{Broker, config::Config};
 ///
-/// let config = Config::parse("listener 0 127.0.0.1\nallow_anonymous true\nlog_dest none", "example")?;
+/// let text = "listener 1883 127.0.0.1\nallow_anonymous true\nlog_dest none\n";
+/// let mut config = Config::parse(text, "example")?;
+/// config.listeners[0].port = 0; // any that is free
 /// let running = Broker::bind(config)?.start()?;
 /// println!("listening on {}", running.addresses()[0]);
 /// running.stop();
@@ -98,8 +101,9 @@ impl Broker {
             );
         }
         let mut doors = Vec::new();
-        for listener in &config.listeners {
-            let door = door(listener, &config, &logger)?;
+        // 0 is for connections within the process.
+        for (number, listener) in (1..).zip(&config.listeners) {
+            let door = door(number, listener, &config, &logger)?;
             let (sockets, notices) = listener::bind(listener).map_err(StartError)?;
             for notice in notices {
                 logger.write(LogType::Notice, &notice);
@@ -138,6 +142,11 @@ impl Broker {
         self.hub.logger().write(LogType::Warning, text);
     }
 
+    /// Connects clients within the process, once the broker runs.
+    pub fn links(&self) -> Links {
+        Links(Arc::clone(&self.hub))
+    }
+
     /// Runs until `shutdown` is ready, then tells the clients and ends. Wants
     /// a tokio runtime with I/O and time.
     ///
@@ -174,7 +183,6 @@ impl Broker {
         let runtime = runtime()?;
         let (hub, addresses) = (Arc::clone(&self.hub), self.addresses.clone());
         let (stop, stopped) = oneshot::channel::<()>();
-        let handle = runtime.handle().clone();
         let thread = std::thread::Builder::new()
             .name("mqtt-broker".into())
             .spawn(move || {
@@ -186,7 +194,6 @@ impl Broker {
         Ok(Running {
             hub,
             addresses,
-            handle,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -198,7 +205,6 @@ impl Broker {
 pub struct Running {
     hub: Arc<Hub>,
     addresses: Vec<SocketAddr>,
-    handle: tokio::runtime::Handle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<Result<(), StartError>>>,
 }
@@ -209,10 +215,17 @@ impl Running {
         &self.addresses
     }
 
-    /// A connection within the process, for a client of this library. It needs
-    /// no password and has all rights.
-    pub fn link(&self) -> Link {
-        link::open(&self.hub, &self.handle)
+    /// Connects clients within the process.
+    pub fn links(&self) -> Links {
+        Links(Arc::clone(&self.hub))
+    }
+
+    /// A client within the process; see [`Links::link`].
+    ///
+    /// # Errors
+    /// The broker refused, or has ended.
+    pub async fn link(&self, client_id: &str) -> Result<Client<Link>, ConnectError> {
+        self.links().link(client_id).await
     }
 
     /// Ends the broker and waits until it has ended.
@@ -250,7 +263,12 @@ fn runtime() -> Result<Runtime, StartError> {
 }
 
 /// What a listener's connections need to know, with its files read.
-fn door(listener: &Listener, config: &Config, logger: &Logger) -> Result<Door, StartError> {
+fn door(
+    number: usize,
+    listener: &Listener,
+    config: &Config,
+    logger: &Logger,
+) -> Result<Door, StartError> {
     let fail = |error: crate::auth::LoadError| StartError(error.to_string());
     let acl = listener
         .security
@@ -266,6 +284,7 @@ fn door(listener: &Listener, config: &Config, logger: &Logger) -> Result<Door, S
     }
     let limit = |limit: Option<u32>| limit.map_or(usize::MAX, |limit| limit as usize);
     let policy = Policy {
+        listener: number,
         port: listener.port,
         versions: [3, 4, 5].map(|version| listener.accept_protocol_versions.contains(version)),
         max_qos: listener.max_qos,
@@ -326,7 +345,7 @@ fn settings(config: &Config, logger: &Logger) -> Settings {
         sys_interval: u64::from(config.sys_interval) * 1000,
         log: logger.types(),
         connection_messages: config.log.connection_messages,
-        retain_expiry: limits
+        retain_expiry_interval: limits
             .retain_expiry_interval
             .map(|period| period.as_millis() as u64),
         ..Settings::default()

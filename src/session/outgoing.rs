@@ -125,6 +125,11 @@ impl<M> Outgoing<M> {
         self.queue.is_empty() && self.inflight.is_empty()
     }
 
+    /// Whether something waits to be sent, for the first time or again.
+    pub fn has_more(&self) -> bool {
+        !self.queue.is_empty() || !self.resend.is_empty()
+    }
+
     /// Whether a new message of QoS 1 or 2 may be sent now. What is to be sent
     /// again goes first.
     pub fn has_room(&self) -> bool {
@@ -185,6 +190,7 @@ impl<M> Outgoing<M> {
         match std::mem::replace(&mut entry.stage, Stage::AwaitsPubComp) {
             Stage::AwaitsPubRec(message) if refused => {
                 self.inflight.remove(&id);
+                self.forget_resend(id);
                 Ok(PubRec::Refused(message))
             }
             Stage::AwaitsPubRec(message) => Ok(PubRec::Release(message)),
@@ -215,10 +221,38 @@ impl<M> Outgoing<M> {
         let Some(Inflight { order, stage }) = self.inflight.remove(&id) else {
             return Err(FlowError::UnknownId);
         };
-        finish(stage).map_err(|stage| {
+        let outcome = finish(stage).map_err(|stage| {
             self.inflight.insert(id, Inflight { order, stage });
             FlowError::WrongStage
-        })
+        });
+        if outcome.is_ok() {
+            self.forget_resend(id);
+        }
+        outcome
+    }
+
+    /// What is acknowledged before it is sent again need not be. Costs nothing
+    /// but shortly after a session was resumed.
+    fn forget_resend(&mut self, id: u16) {
+        if !self.resend.is_empty() {
+            self.resend.retain(|other| *other != id);
+        }
+    }
+
+    /// Gives a message up that cannot be sent again, as if it was received.
+    /// True: PUBREL is sent in its place, because the peer may have received
+    /// the message and keep the identifier (QoS 2).
+    pub fn give_up(&mut self, id: u16) -> bool {
+        match self.inflight.get_mut(&id) {
+            Some(entry) if !matches!(entry.stage, Stage::AwaitsPubAck(_)) => {
+                entry.stage = Stage::AwaitsPubComp;
+                true
+            }
+            _ => {
+                self.inflight.remove(&id);
+                false
+            }
+        }
     }
 
     /// A new connection takes the session up: all that is in flight is sent
@@ -258,22 +292,17 @@ impl<M> Outgoing<M> {
 
     /// The next packet to send again, if there is one and the window allows it.
     pub fn next_resend(&mut self) -> Option<Resend<'_, M>> {
-        loop {
-            let sent = self.inflight.len().saturating_sub(self.resend.len());
-            if sent >= usize::from(self.window) {
-                return None;
-            }
-            let id = self.resend.pop_front()?;
-            // Acknowledged without being sent again: nothing to do.
-            if self.inflight.contains_key(&id) {
-                return Some(match &self.inflight[&id].stage {
-                    Stage::AwaitsPubAck(message) | Stage::AwaitsPubRec(message) => {
-                        Resend::Publish(id, message)
-                    }
-                    Stage::AwaitsPubComp => Resend::PubRel(id),
-                });
-            }
+        let sent = self.inflight.len().saturating_sub(self.resend.len());
+        if sent >= usize::from(self.window) {
+            return None;
         }
+        let id = self.resend.pop_front()?;
+        self.inflight.get(&id).map(|entry| match &entry.stage {
+            Stage::AwaitsPubAck(message) | Stage::AwaitsPubRec(message) => {
+                Resend::Publish(id, message)
+            }
+            Stage::AwaitsPubComp => Resend::PubRel(id),
+        })
     }
 
     /// Ends the session: gives back what was never delivered for certain, the
@@ -351,6 +380,28 @@ mod tests {
         assert_eq!(flow.next_resend(), None, "the window is full");
         assert_eq!(flow.pubcomp(2), Ok(()));
         assert_eq!(flow.next_resend(), Some(Resend::Publish(3, &30)));
+    }
+
+    #[test]
+    fn what_is_acknowledged_before_it_is_sent_again_does_not_widen_the_window() {
+        let mut flow = sent(9, 3, QoS::AtLeastOnce);
+        flow.resume(1);
+        assert_eq!(flow.next_resend(), Some(Resend::Publish(1, &10)));
+        assert_eq!(flow.puback(3), Ok(30));
+        assert_eq!(flow.next_resend(), None, "one is in flight");
+        assert_eq!(flow.puback(1), Ok(10));
+        assert_eq!(flow.next_resend(), Some(Resend::Publish(2, &20)));
+        assert!(!flow.has_more());
+    }
+
+    #[test]
+    fn a_message_that_is_given_up_frees_its_identifier_when_the_peer_has_it() {
+        let mut flow = sent(9, 1, QoS::AtLeastOnce);
+        assert!(!flow.give_up(1));
+        assert!(flow.is_empty());
+        let mut flow = sent(9, 1, QoS::ExactlyOnce);
+        assert!(flow.give_up(1));
+        assert_eq!(flow.pubcomp(1), Ok(()));
     }
 
     #[test]

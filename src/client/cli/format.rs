@@ -5,11 +5,11 @@
 
 use std::io::Write as _;
 
-use time::OffsetDateTime;
+use chrono::{DateTime, FixedOffset, Local};
 
 use super::failure::complain;
 use super::json;
-use super::strftime::{Clock, strftime};
+use super::strftime::TimeFormat;
 use crate::client::Message;
 use crate::codec::Property;
 use crate::property;
@@ -21,16 +21,17 @@ const SEPARATORS: &[u8] = b"!\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~ ";
 pub(super) struct Format {
     pieces: Vec<Piece>,
     pretty: bool,
-    clock: Clock,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Piece {
     Literal(Vec<u8>),
     /// `%…`
     Field(Field),
-    /// `@…`
-    Time(u8),
+    /// `@…`, and `%` sequences that tell the time.
+    Time(TimeFormat),
+    /// `%I` has a width.
+    Padded(Field, TimeFormat),
 }
 
 /// One `%` sequence.
@@ -53,21 +54,22 @@ impl Format {
         Ok(Self {
             pieces: parse_pieces(text.as_bytes())?,
             pretty,
-            clock: Clock::new(),
         })
     }
 
     /// Appends a message in this format.
-    pub(super) fn render(&mut self, message: &Message, out: &mut Vec<u8>) {
+    pub(super) fn render(&self, message: &Message, out: &mut Vec<u8>) {
         // One moment for the whole line.
-        let now = self.clock.now();
+        let now = Local::now().fixed_offset();
         for piece in &self.pieces {
             match piece {
                 Piece::Literal(bytes) => out.extend_from_slice(bytes),
-                Piece::Time(b'N') => {
-                    let _ = write!(out, "{:09}", now.nanosecond());
+                Piece::Time(format) => format.write(&now, out),
+                Piece::Padded(field, format) => {
+                    let mut text = Vec::with_capacity(24);
+                    format.write(&now, &mut text);
+                    field.text(&text, out);
                 }
-                Piece::Time(conversion) => strftime(*conversion, &now, out),
                 Piece::Field(field) => field.render(message, &now, self.pretty, out),
             }
         }
@@ -87,6 +89,8 @@ fn parse_pieces(mut rest: &[u8]) -> Result<Vec<Piece>, String> {
                         literal.push(b'%');
                         continue;
                     }
+                    b'I' => Piece::Padded(field, TimeFormat::iso_8601()),
+                    b'U' => Piece::Time(TimeFormat::unix()),
                     _ => Piece::Field(field),
                 }
             }
@@ -96,7 +100,7 @@ fn parse_pieces(mut rest: &[u8]) -> Result<Vec<Piece>, String> {
                 };
                 rest = after;
                 if *first == b'@' && *letter != b'@' {
-                    Piece::Time(*letter)
+                    Piece::Time(TimeFormat::conversion(char::from(*letter)))
                 } else {
                     literal.push(if *first == b'@' {
                         b'@'
@@ -186,7 +190,13 @@ fn parse_number(rest: &mut &[u8]) -> usize {
 }
 
 impl Field {
-    fn render(&self, message: &Message, now: &OffsetDateTime, pretty: bool, out: &mut Vec<u8>) {
+    fn render(
+        &self,
+        message: &Message,
+        now: &DateTime<FixedOffset>,
+        pretty: bool,
+        out: &mut Vec<u8>,
+    ) {
         let properties = &message.properties;
         match self.letter {
             b'A' => self.number(property!(properties, TopicAlias).map(u32::from), out),
@@ -202,11 +212,6 @@ impl Field {
                 property!(properties, PayloadFormatIndicator).map(u32::from),
                 out,
             ),
-            b'I' => {
-                let mut text = Vec::with_capacity(24);
-                iso_8601(now, &mut text);
-                self.text(&text, out);
-            }
             b'j' => json::write(message, now, pretty, out),
             b'J' if json::write_parsed(message, now, pretty, out) => {}
             b'J' => complain(format_args!(
@@ -227,9 +232,6 @@ impl Field {
             b'r' => out.push(b'0' + u8::from(message.retain)),
             b'S' => self.subscription_identifiers(message, out),
             b't' => self.text(message.topic.as_bytes(), out),
-            b'U' => {
-                let _ = write!(out, "{}.{:09}", now.unix_timestamp(), now.nanosecond());
-            }
             b'x' | b'X' => self.hex(&message.payload, out),
             // The parser lets nothing else through.
             _ => {}
@@ -325,14 +327,6 @@ fn user_properties(message: &Message, out: &mut Vec<u8>) {
             let _ = write!(out, "{blank}{name}:{value}");
         }
     }
-}
-
-/// `2016-08-10T09:47:38+0100`
-pub(super) fn iso_8601(time: &OffsetDateTime, out: &mut Vec<u8>) {
-    strftime(b'F', time, out);
-    out.push(b'T');
-    strftime(b'T', time, out);
-    strftime(b'z', time, out);
 }
 
 #[cfg(test)]

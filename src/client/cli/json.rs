@@ -1,17 +1,23 @@
 //! `%j` and `%J`: messages as JSON, in the layout of Mosquitto's clients.
 
 use std::io::{self, Write};
+use std::sync::LazyLock;
 
+use chrono::{DateTime, FixedOffset};
 use serde_json::ser::{Formatter, Serializer};
 use serde_json::{Map, Value};
-use time::OffsetDateTime;
 
-use super::strftime::strftime;
+use super::strftime::TimeFormat;
 use crate::client::Message;
 use crate::codec::{Properties, Property, QoS};
 
 /// Appends a message with its payload as a JSON string.
-pub(super) fn write(message: &Message, now: &OffsetDateTime, pretty: bool, out: &mut Vec<u8>) {
+pub(super) fn write(
+    message: &Message,
+    now: &DateTime<FixedOffset>,
+    pretty: bool,
+    out: &mut Vec<u8>,
+) {
     let payload = match message.payload.as_ref() {
         [] => Value::Null,
         bytes => String::from_utf8_lossy(bytes).into(),
@@ -23,7 +29,7 @@ pub(super) fn write(message: &Message, now: &OffsetDateTime, pretty: bool, out: 
 /// nothing appended: it isn't.
 pub(super) fn write_parsed(
     message: &Message,
-    now: &OffsetDateTime,
+    now: &DateTime<FixedOffset>,
     pretty: bool,
     out: &mut Vec<u8>,
 ) -> bool {
@@ -38,7 +44,7 @@ pub(super) fn write_parsed(
     true
 }
 
-fn object(message: &Message, now: &OffsetDateTime, payload: Value) -> Value {
+fn object(message: &Message, now: &DateTime<FixedOffset>, payload: Value) -> Value {
     let mut object = Map::new();
     let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
     put("tst", timestamp(now).into());
@@ -57,14 +63,10 @@ fn object(message: &Message, now: &OffsetDateTime, payload: Value) -> Value {
 }
 
 /// `2020-05-06T22:12:00.000000+0100`
-fn timestamp(now: &OffsetDateTime) -> String {
+fn timestamp(now: &DateTime<FixedOffset>) -> String {
+    static FORMAT: LazyLock<TimeFormat> = LazyLock::new(TimeFormat::precise);
     let mut text = Vec::with_capacity(32);
-    strftime(b'F', now, &mut text);
-    text.push(b'T');
-    strftime(b'T', now, &mut text);
-    // Writing to a vector cannot fail.
-    let _ = write!(text, ".{:06}", now.microsecond());
-    strftime(b'z', now, &mut text);
+    FORMAT.write(now, &mut text);
     String::from_utf8(text).unwrap_or_default()
 }
 
@@ -214,7 +216,6 @@ impl Formatter for Pretty {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use time::macros::datetime;
 
     use super::*;
 
@@ -230,7 +231,9 @@ mod tests {
         }
     }
 
-    const NOW: OffsetDateTime = datetime!(2020-05-06 22:12:00.000123456 +1);
+    fn now() -> DateTime<FixedOffset> {
+        DateTime::parse_from_rfc3339("2020-05-06T22:12:00.000123456+01:00").expect("a time")
+    }
 
     #[test]
     fn a_message_has_its_keys_in_order() {
@@ -245,7 +248,7 @@ mod tests {
             .with(Property::SubscriptionIdentifier(1))
             .with(Property::SubscriptionIdentifier(2));
         let mut out = Vec::new();
-        write(&message, &NOW, false, &mut out);
+        write(&message, &now(), false, &mut out);
         assert_eq!(
             String::from_utf8(out).expect("text"),
             concat!(
@@ -265,7 +268,7 @@ mod tests {
     fn a_parsed_payload_is_laid_out_anew() {
         let message = message(br#" [1, 2.50, 1e3, 1e20, true, null, {"z":1.0,"a":"\u00e9"}] "#);
         let mut out = Vec::new();
-        assert!(write_parsed(&message, &NOW, false, &mut out));
+        assert!(write_parsed(&message, &now(), false, &mut out));
         let text = String::from_utf8(out).expect("text");
         assert!(
             text.ends_with(r#""payload":[1,2.5,1000,1e+20,true,null,{"z":1,"a":"é"}]}"#),
@@ -273,7 +276,7 @@ mod tests {
         );
 
         let mut out = Vec::new();
-        assert!(write_parsed(&message, &NOW, true, &mut out));
+        assert!(write_parsed(&message, &now(), true, &mut out));
         let text = String::from_utf8(out).expect("text");
         assert!(text.starts_with("{\n\t\"tst\":\t\"2020"), "{text}");
         assert!(
@@ -287,9 +290,9 @@ mod tests {
     #[test]
     fn what_is_no_json_is_told() {
         let mut out = Vec::new();
-        assert!(!write_parsed(&message(b"{"), &NOW, false, &mut out));
+        assert!(!write_parsed(&message(b"{"), &now(), false, &mut out));
         assert!(out.is_empty());
-        assert!(write_parsed(&message(b""), &NOW, false, &mut out));
+        assert!(write_parsed(&message(b""), &now(), false, &mut out));
         assert!(out.ends_with(br#""payload":null}"#));
     }
 }

@@ -64,7 +64,7 @@ impl Printer {
     /// Appends a message to the buffer. False: there is nothing to print.
     fn render(&mut self, message: &Message) -> bool {
         let out = &mut self.buffer;
-        match &mut self.style {
+        match &self.style {
             Style::Formatted(format) => format.render(message, out),
             Style::Verbose if message.payload.is_empty() => {
                 if !self.newline {

@@ -140,7 +140,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             QoS::ExactlyOnce => {
                 let maximum = self.options.receive_maximum();
                 // Servers may repeat as often as they like: no fingerprint.
-                let received = self.incoming.publish(publish.packet_id, 0, maximum);
+                let received = self
+                    .incoming
+                    .publish(publish.packet_id, publish.dup, 0, maximum);
                 if received == Received::TooMany {
                     return Err(DecodeError::with(
                         ReasonCode::RECEIVE_MAXIMUM_EXCEEDED,

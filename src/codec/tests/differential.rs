@@ -66,8 +66,8 @@ macro_rules! qos {
 
 fn connect_of_v5<'a>(
     connect: &'a v5::Connect,
-    will: &'a Option<v5::LastWill>,
-    login: &'a Option<v5::Login>,
+    will: Option<&'a v5::LastWill>,
+    login: Option<&'a v5::Login>,
 ) -> Packet<'a> {
     Packet::Connect(Box::new(Connect {
         version: Version::V5,
@@ -75,7 +75,7 @@ fn connect_of_v5<'a>(
         clean_start: connect.clean_start,
         keep_alive: connect.keep_alive,
         client_id: &connect.client_id,
-        will: will.as_ref().map(|will| Will {
+        will: will.map(|will| Will {
             topic: std::str::from_utf8(&will.topic).unwrap(),
             payload: &will.message,
             qos: qos!(will.qos),
@@ -91,11 +91,9 @@ fn connect_of_v5<'a>(
             ),
         }),
         username: login
-            .as_ref()
             .map(|login| &*login.username)
             .filter(|text| !text.is_empty()),
         password: login
-            .as_ref()
             .map(|login| login.password.as_bytes())
             .filter(|bytes| !bytes.is_empty()),
         properties: properties!(
@@ -156,7 +154,9 @@ macro_rules! ack_of_v5 {
 /// What their packet of MQTT 5 says, as one of ours.
 fn of_v5(theirs: &v5::Packet) -> Packet<'_> {
     match theirs {
-        v5::Packet::Connect(connect, will, login) => connect_of_v5(connect, will, login),
+        v5::Packet::Connect(connect, will, login) => {
+            connect_of_v5(connect, will.as_ref(), login.as_ref())
+        }
         v5::Packet::ConnAck(ack) => Packet::ConnAck(ConnAck {
             session_present: ack.session_present,
             reason: reason(&ack.code),
@@ -387,6 +387,18 @@ fn within_their_means(mut packet: Packet<'static>, v5: bool) -> Packet<'static> 
                 .filter(|_| v5 || connect.username.is_some())
                 .map(|_| b"secret".as_slice());
         }
+        Packet::Publish(publish) => {
+            // They lose count of the property length with more than one.
+            let all = publish.properties.clone();
+            let mut identified = false;
+            publish.properties = all
+                .iter()
+                .filter(|property| {
+                    let id = matches!(property, Property::SubscriptionIdentifier(_));
+                    !(id && std::mem::replace(&mut identified, true))
+                })
+                .fold(Properties::new(), Properties::with);
+        }
         Packet::ConnAck(ack) if !v5 => ack.reason.0 %= 6,
         Packet::ConnAck(ack) => ack.reason.0 = if ack.reason.0 < 0x80 { 0 } else { 0x87 },
         Packet::SubAck(ack) => {
@@ -400,7 +412,7 @@ fn within_their_means(mut packet: Packet<'static>, v5: bool) -> Packet<'static> 
             }
         }
         Packet::Disconnect(disconnect) if v5 => {
-            disconnect.reason.0 = 0x80 | disconnect.reason.0 % 4;
+            disconnect.reason.0 = 0x80 + disconnect.reason.0 % 4;
             // They don't know that the length of no properties may be left out.
             if disconnect.properties.is_empty() {
                 disconnect.properties.push(Property::UserProperty("k", "v"));
