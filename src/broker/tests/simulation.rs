@@ -194,10 +194,10 @@ impl Simulation {
         let who = self.random.below(self.actors.len());
         let connected = self.actors[who].connection.is_some();
         match self.random.below(100) {
+            0..30 if !connected => self.connect(who, None),
             0..3 => self.connect(who, None),
-            3..30 if !connected => self.connect(who, None),
-            0..5 => self.cut(who),
-            5..6 => self.disconnect(who),
+            3..5 => self.cut(who),
+            5 => self.disconnect(who),
             6..36 => self.publish(who),
             36..46 => self.subscribe(who),
             46..50 => self.unsubscribe(who),
