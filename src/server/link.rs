@@ -26,6 +26,6 @@ pub(super) fn open(hub: &Arc<Hub>, handle: &tokio::runtime::Handle) -> Link {
         credentials: Credentials::trusting(),
         max_packet_size: u32::MAX,
     });
-    handle.spawn(serve(Arc::clone(hub), door, ours, "this process".into()));
+    handle.spawn(serve(Arc::clone(hub), door, ours, "this process"));
     theirs
 }

@@ -5,6 +5,7 @@
 //! | `mod.rs` | a broker from a configuration: bind, run, stop |
 //! | `hub.rs` | the core behind its lock, wake-ups, time |
 //! | `listener.rs` | sockets that accept |
+//! | `greeting.rs` | a connection before its session |
 //! | `connection.rs` | one connection's bytes |
 //! | `credentials.rs` | who may come in |
 //! | `link.rs` | clients within the process |
@@ -15,6 +16,7 @@
 pub mod cli;
 mod connection;
 mod credentials;
+mod greeting;
 mod hub;
 mod link;
 mod listener;
@@ -29,7 +31,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::auth::Acl;
 use crate::broker::{Core, Policy, Settings};
@@ -99,9 +101,9 @@ impl Broker {
                  `allow_anonymous true` or a `password_file`, and start with -c FILE.",
             );
         }
-        let mut doors = Vec::new();
+        let (mut doors, hashing) = (Vec::new(), credentials::hashing());
         for listener in &config.listeners {
-            let door = door(listener, &config, &logger)?;
+            let door = door(listener, &config, Arc::clone(&hashing), &logger)?;
             let (sockets, notices) = listener::bind(listener).map_err(StartError)?;
             for notice in notices {
                 logger.write(LogType::Notice, &notice);
@@ -252,7 +254,12 @@ fn runtime() -> Result<Runtime, StartError> {
 }
 
 /// What a listener's connections need to know, with its files read.
-fn door(listener: &Listener, config: &Config, logger: &Logger) -> Result<Door, StartError> {
+fn door(
+    listener: &Listener,
+    config: &Config,
+    hashing: Arc<Semaphore>,
+    logger: &Logger,
+) -> Result<Door, StartError> {
     let fail = |error: crate::auth::LoadError| StartError(error.to_string());
     let acl = listener
         .security
@@ -281,7 +288,7 @@ fn door(listener: &Listener, config: &Config, logger: &Logger) -> Result<Door, S
     };
     Ok(Door {
         policy: Arc::new(policy),
-        credentials: Credentials::load(&listener.security).map_err(fail)?,
+        credentials: Credentials::load(&listener.security, hashing).map_err(fail)?,
         max_packet_size: config.limits.max_packet_size,
     })
 }
