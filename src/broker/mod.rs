@@ -152,6 +152,7 @@ impl Core {
     /// A network connection was accepted. `peer` is its address for the log.
     pub fn open(&mut self, now: Millis, policy: Arc<Policy>, peer: &str) -> ConnectionId {
         self.peers.now = now;
+        self.peers.tidy_timers();
         self.last_generation = self.last_generation.wrapping_add(1);
         let entry = self.peers.connections.vacant_entry();
         let id = ConnectionId {

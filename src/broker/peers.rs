@@ -57,6 +57,28 @@ impl Peers {
             .filter(|session| session.id == id)
     }
 
+    /// Forgets timers that lost their meaning, when there are many.
+    pub(super) fn tidy_timers(&mut self) {
+        if !self.timers.are_many() {
+            return;
+        }
+        let (connections, sessions) = (&self.connections, &self.sessions);
+        let session = |id: SessionId| sessions.get(id.slot as usize).filter(|s| s.id == id);
+        self.timers.retain(|at, timer| match timer {
+            Timer::KeepAlive(id) | Timer::Stalled(id) => {
+                connections.get(id.slot()).is_some_and(|c| c.id == id)
+            }
+            Timer::SessionEnd(id) => {
+                session(id).is_some_and(|s| s.connection.is_none() && s.ends_at == at)
+            }
+            Timer::Will(id) => {
+                let will = session(id).and_then(|session| session.will.as_ref());
+                will.is_some_and(|will| will.due == Some(at))
+            }
+            Timer::Sys => true,
+        });
+    }
+
     /// The connection ends as soon as its outbox is written.
     pub(super) fn end(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(id.slot()).filter(|c| c.id == id) {

@@ -28,7 +28,12 @@ pub(super) struct Timers {
     heap: BinaryHeap<Reverse<(Millis, u64, Timer)>>,
     /// Keeps timers of one instant in the order in which they were set.
     order: u64,
+    /// How many timers had a meaning when it was last looked.
+    meaningful: usize,
 }
+
+/// Timers that are not worth a look.
+const FEW: usize = 1024;
 
 impl Timers {
     pub(super) fn set(&mut self, at: Millis, timer: Timer) {
@@ -38,6 +43,21 @@ impl Timers {
 
     pub(super) fn next(&self) -> Option<Millis> {
         self.heap.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    /// Whether so many timers were set that most may have lost their meaning.
+    /// Some are set for days ahead: clients that come and go would fill the
+    /// memory with them.
+    pub(super) fn are_many(&self) -> bool {
+        self.heap.len() > FEW + 2 * self.meaningful
+    }
+
+    /// Forgets the timers for which `keep` is false.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(Millis, Timer) -> bool) {
+        self.heap
+            .retain(|Reverse((at, _, timer))| keep(*at, *timer));
+        self.heap.shrink_to(FEW);
+        self.meaningful = self.heap.len();
     }
 
     pub(super) fn pop_due(&mut self, now: Millis) -> Option<Timer> {
