@@ -9,8 +9,9 @@ use super::session::SessionId;
 use crate::codec::{QoS, SubscriptionOptions};
 use crate::topic::{NodeId, Subscription, Tree, Vacant};
 
-/// Routes that are remembered at most. Beyond that the cache starts anew.
-const CACHED_ROUTES: usize = 65_536;
+/// Bytes that the remembered routes may take. Beyond that the cache starts
+/// anew.
+const ROUTE_CACHE: usize = 32 * 1024 * 1024;
 
 /// How a session refers to a subscription of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,6 +29,17 @@ pub(super) struct Route {
     /// Shared groups; a member is chosen for each message.
     pub(super) groups: Box<[u32]>,
     generation: u64,
+}
+
+impl Route {
+    /// About how many bytes the cache spends on it.
+    fn weight(&self) -> usize {
+        size_of::<Self>()
+            + 64
+            + self.topic.len()
+            + size_of_val(&*self.targets)
+            + size_of_val(&*self.groups)
+    }
 }
 
 /// One subscription that matches a topic.
@@ -91,6 +103,7 @@ pub(super) struct Subscriptions {
     groups: HashMap<u32, Group>,
     last_group: u32,
     routes: HashMap<Arc<str>, Arc<Route>>,
+    routes_weight: usize,
     /// Counts changes; a route of an older generation is stale.
     generation: u64,
     count: usize,
@@ -192,11 +205,16 @@ impl Subscriptions {
             return Arc::clone(route);
         }
         let route = Arc::new(self.resolve(topic, merge));
-        if self.routes.len() >= CACHED_ROUTES {
+        let weight = route.weight();
+        if self.routes_weight + weight > ROUTE_CACHE {
             self.routes.clear();
+            self.routes_weight = 0;
         }
-        self.routes
+        let stale = self
+            .routes
             .insert(Arc::clone(&route.topic), Arc::clone(&route));
+        self.routes_weight += weight;
+        self.routes_weight -= stale.map_or(0, |stale| stale.weight());
         route
     }
 
