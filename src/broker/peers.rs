@@ -83,7 +83,7 @@ impl Peers {
     pub(super) fn end(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(id.slot()).filter(|c| c.id == id) {
             connection.stage = Stage::Closing;
-            tell(connection, &mut self.effects);
+            urge(connection, &mut self.effects);
         }
     }
 
@@ -411,7 +411,7 @@ impl Peers {
             }
             connection.held_up_by -= 1;
             if connection.held_up_by == 0 {
-                tell(connection, &mut self.effects);
+                urge(connection, &mut self.effects);
             }
         }
     }
@@ -541,6 +541,13 @@ fn tell(connection: &mut Connection, effects: &mut Effects) {
     if !std::mem::replace(&mut connection.told, true) {
         effects.wake.push(connection.id);
     }
+}
+
+/// Asks the shell to look at a connection even if it was asked before: it may
+/// have been unable to take the outbox.
+fn urge(connection: &mut Connection, effects: &mut Effects) {
+    connection.told = true;
+    effects.wake.push(connection.id);
 }
 
 /// Whether the client takes a packet of that size. Asked before the delivery

@@ -67,3 +67,23 @@ impl Timers {
         self.heap.pop().map(|Reverse((_, _, timer))| timer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timers_without_meaning_are_forgotten_before_they_fill_the_memory() {
+        let mut timers = Timers::default();
+        let mut most = 0;
+        for at in 0..100_000 {
+            timers.set(at + 1_000_000, Timer::Sys);
+            if timers.are_many() {
+                timers.retain(|at, _| at % 100 == 0);
+            }
+            most = most.max(timers.heap.len());
+        }
+        assert!(most <= FEW + 3 * 1000 + 1, "{most}");
+        assert_eq!(timers.next(), Some(1_000_000), "what has a meaning stays");
+    }
+}

@@ -22,6 +22,8 @@ mod link;
 mod listener;
 mod log;
 mod process;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::future::Future;
