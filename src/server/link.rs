@@ -51,12 +51,7 @@ impl Links {
             credentials: Credentials::trusting(),
             max_packet_size: u32::MAX,
         });
-        tokio::spawn(serve(
-            Arc::clone(&self.0),
-            door,
-            ours,
-            "this process".into(),
-        ));
+        tokio::spawn(serve(Arc::clone(&self.0), door, ours, "this process"));
         theirs
     }
 }

@@ -5,6 +5,7 @@
 //! | `mod.rs` | a broker from a configuration: bind, run, stop |
 //! | `hub.rs` | the core behind its lock, wake-ups, time |
 //! | `listener.rs` | sockets that accept |
+//! | `greeting.rs` | a connection before its session |
 //! | `connection.rs` | one connection's bytes |
 //! | `credentials.rs` | who may come in |
 //! | `link.rs` | clients within the process |
@@ -15,11 +16,14 @@
 pub mod cli;
 mod connection;
 mod credentials;
+mod greeting;
 mod hub;
 mod link;
 mod listener;
 mod log;
 mod process;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::future::Future;
@@ -29,7 +33,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::auth::Acl;
 use crate::broker::{Core, Policy, Settings};
@@ -100,10 +104,10 @@ impl Broker {
                  `allow_anonymous true` or a `password_file`, and start with -c FILE.",
             );
         }
-        let mut doors = Vec::new();
+        let (mut doors, hashing) = (Vec::new(), credentials::hashing());
         // 0 is for connections within the process.
         for (number, listener) in (1..).zip(&config.listeners) {
-            let door = door(number, listener, &config, &logger)?;
+            let door = door(number, listener, &config, Arc::clone(&hashing), &logger)?;
             let (sockets, notices) = listener::bind(listener).map_err(StartError)?;
             for notice in notices {
                 logger.write(LogType::Notice, &notice);
@@ -267,6 +271,7 @@ fn door(
     number: usize,
     listener: &Listener,
     config: &Config,
+    hashing: Arc<Semaphore>,
     logger: &Logger,
 ) -> Result<Door, StartError> {
     let fail = |error: crate::auth::LoadError| StartError(error.to_string());
@@ -298,7 +303,7 @@ fn door(
     };
     Ok(Door {
         policy: Arc::new(policy),
-        credentials: Credentials::load(&listener.security).map_err(fail)?,
+        credentials: Credentials::load(&listener.security, hashing).map_err(fail)?,
         max_packet_size: config.limits.max_packet_size,
     })
 }
