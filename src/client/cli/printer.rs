@@ -4,83 +4,63 @@ use std::io::{self, Write};
 
 use clap::ArgMatches;
 
-use super::connection::text;
-use super::failure::Failure;
-use super::format::Format;
+use super::connection::{Connection, text};
+use super::failure::{Failure, complain};
+use super::format::{Format, Printed};
 use crate::client::Message;
+use crate::codec::Version;
 
 /// More than this is written at once, even if more is to come.
 const FULL: usize = 64 * 1024;
 
-/// How a message is printed.
-#[derive(Debug)]
-enum Style {
-    /// The payload.
-    Plain,
-    /// `-v`: topic and payload.
-    Verbose,
-    /// `-F`
-    Formatted(Format),
-}
-
 /// Prints messages, all that arrived together with one write.
 #[derive(Debug)]
 pub(super) struct Printer {
-    style: Style,
-    newline: bool,
+    format: Format,
+    v5: bool,
     buffer: Vec<u8>,
     /// Write each message at once: debug lines come in between.
     eager: bool,
+    quiet: bool,
 }
 
 impl Printer {
-    pub(super) fn new(matches: &ArgMatches, eager: bool) -> Result<Self, Failure> {
-        let style = match text(matches, "format") {
-            Some(format) => Style::Formatted(
-                Format::parse(format, matches.get_flag("pretty")).map_err(Failure::Usage)?,
-            ),
-            None if matches.get_flag("verbose") => Style::Verbose,
-            None => Style::Plain,
+    pub(super) fn new(matches: &ArgMatches, connection: &Connection) -> Result<Self, Failure> {
+        let newline = !matches.get_flag("no-newline");
+        let format = match text(matches, "format") {
+            Some(format) => Format::parse(format, matches.get_flag("pretty"))
+                .map_err(Failure::Usage)?
+                .with_newline(newline),
+            None => Format::plain(matches.get_flag("verbose"), newline),
         };
         Ok(Self {
-            style,
-            newline: !matches.get_flag("no-newline"),
+            format,
+            v5: connection.options.version == Version::V5,
             buffer: Vec::new(),
-            eager,
+            eager: connection.debug,
+            quiet: connection.quiet,
         })
     }
 
     /// Prints one message.
     pub(super) fn print(&mut self, message: &Message) -> io::Result<()> {
-        if self.render(message) && self.newline {
-            self.buffer.push(b'\n');
-        }
-        if self.eager || self.buffer.len() >= FULL {
+        let printed = Printed {
+            topic: &message.topic,
+            payload: &message.payload,
+            qos: message.qos,
+            retain: message.retain,
+            packet_id: message.packet_id,
+            properties: &message.properties,
+            v5: self.v5,
+        };
+        let complaint = self.format.write(&printed, &mut self.buffer);
+        if self.eager || complaint.is_some() || self.buffer.len() >= FULL {
             self.flush()?;
         }
-        Ok(())
-    }
-
-    /// Appends a message to the buffer. False: there is nothing to print.
-    fn render(&mut self, message: &Message) -> bool {
-        let out = &mut self.buffer;
-        match &self.style {
-            Style::Formatted(format) => format.render(message, out),
-            Style::Verbose if message.payload.is_empty() => {
-                if !self.newline {
-                    return false;
-                }
-                out.extend_from_slice(message.topic.as_bytes());
-                out.extend_from_slice(b" (null)");
-            }
-            Style::Verbose => {
-                out.extend_from_slice(message.topic.as_bytes());
-                out.push(b' ');
-                out.extend_from_slice(&message.payload);
-            }
-            Style::Plain => out.extend_from_slice(&message.payload),
+        if let Some(complaint) = complaint.filter(|_| !self.quiet) {
+            complain(format_args!("Error: {complaint}"));
         }
-        !(matches!(self.style, Style::Plain) && message.payload.is_empty())
+        Ok(())
     }
 
     /// Writes what there is.

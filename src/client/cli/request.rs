@@ -57,7 +57,7 @@ impl Job {
         }
         publish.push(Property::ResponseTopic(response_topic));
         Ok(Self {
-            printer: Printer::new(matches, connection.debug)?,
+            printer: Printer::new(matches, &connection)?,
             topic,
             response_topic: response_topic.to_owned(),
             source,

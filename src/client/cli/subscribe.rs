@@ -56,7 +56,7 @@ impl Job {
             ));
         }
         let job = Self {
-            printer: Printer::new(matches, connection.debug)?,
+            printer: Printer::new(matches, &connection)?,
             topics,
             unsubscribe: filters(matches, "unsubscribe", "unsubscribe")?,
             filter_out: filters(matches, "filter-out", "filter")?,
