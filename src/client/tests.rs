@@ -105,7 +105,7 @@ fn options(version: Version) -> ConnectOptions {
     }
 }
 
-fn message<'a>(topic: &'a str, packet_id: u16, qos: QoS, dup: bool) -> Publish<'a> {
+fn message(topic: &str, packet_id: u16, qos: QoS, dup: bool) -> Publish<'_> {
     Publish {
         dup,
         qos,

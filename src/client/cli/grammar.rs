@@ -118,7 +118,6 @@ fn base(name: &'static str, about: &'static str, usage: &'static str) -> Command
         .disable_help_flag(true)
         .disable_version_flag(true)
         .args_override_self(true)
-        .term_width(0)
         .next_help_heading(CONNECTION)
         .args([
             value("host", 'h', "host", "host", "The broker's host name or address [default: localhost]")

@@ -159,6 +159,8 @@ fn write_number<W: ?Sized + Write>(out: &mut W, value: f64) -> io::Result<()> {
 #[derive(Default)]
 struct Pretty {
     depth: usize,
+    /// The object that was begun last has no members yet.
+    empty: bool,
 }
 
 impl Pretty {
@@ -177,10 +179,12 @@ impl Formatter for Pretty {
 
     fn begin_object<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
         self.depth += 1;
+        self.empty = true;
         out.write_all(b"{\n")
     }
 
     fn begin_object_key<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        self.empty = false;
         if !first {
             out.write_all(b",\n")?;
         }
@@ -193,7 +197,9 @@ impl Formatter for Pretty {
 
     fn end_object<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
         self.depth -= 1;
-        out.write_all(b"\n")?;
+        if !std::mem::take(&mut self.empty) {
+            out.write_all(b"\n")?;
+        }
         self.indent(out)?;
         out.write_all(b"}")
     }
