@@ -179,7 +179,9 @@ impl Core {
     ) -> Option<ReasonCode> {
         let limit = self.peers.settings.message_size_limit as usize;
         if publish.payload.len() > limit {
-            return Some(ReasonCode::PACKET_TOO_LARGE);
+            // Mosquitto says 0x95, which no acknowledgement can have; clients
+            // that know their codes end the connection for it.
+            return Some(ReasonCode::QUOTA_EXCEEDED);
         }
         let may = self.peers.session(session)?.may_write(topic);
         (!may).then_some(ReasonCode::NOT_AUTHORIZED)

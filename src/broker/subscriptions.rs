@@ -245,6 +245,12 @@ impl Subscriptions {
         Some(group.members[index].target())
     }
 
+    /// Whether nothing is left of any subscription.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.counts() == (0, 0) && self.groups.is_empty() && self.tree.is_empty()
+    }
+
     /// The number of plain and of shared subscriptions.
     pub(super) fn counts(&self) -> (usize, usize) {
         (self.count, self.shared_count)
