@@ -8,4 +8,5 @@ mod common;
 mod differences;
 mod lines;
 mod scripted;
+mod terminal;
 mod usage;

@@ -292,14 +292,7 @@ impl Field {
     }
 
     fn subscription_identifiers(&self, message: &Message, out: &mut Vec<u8>) {
-        let identifiers: Vec<_> = message
-            .properties
-            .iter()
-            .filter_map(|property| match property {
-                Property::SubscriptionIdentifier(id) => Some(id),
-                _ => None,
-            })
-            .collect();
+        let identifiers = json::subscription_identifiers(&message.properties);
         if let [one] = identifiers[..] {
             return self.number(Some(one), out);
         }

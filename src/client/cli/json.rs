@@ -1,11 +1,13 @@
 //! `%j` and `%J`: messages as JSON, in the layout of Mosquitto's clients.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::LazyLock;
 
 use chrono::{DateTime, FixedOffset};
+use serde::ser::{Serialize, SerializeMap as _};
+use serde_json::Value;
 use serde_json::ser::{Formatter, Serializer};
-use serde_json::{Map, Value};
 
 use super::strftime::TimeFormat;
 use crate::client::Message;
@@ -19,10 +21,10 @@ pub(super) fn write(
     out: &mut Vec<u8>,
 ) {
     let payload = match message.payload.as_ref() {
-        [] => Value::Null,
-        bytes => String::from_utf8_lossy(bytes).into(),
+        [] => Payload::None,
+        bytes => Payload::Text(String::from_utf8_lossy(bytes)),
     };
-    serialize(&object(message, now, payload), pretty, out);
+    Printed::new(message, now, payload).write(pretty, out);
 }
 
 /// Appends a message with its payload, which is JSON itself. False, and
@@ -34,32 +36,70 @@ pub(super) fn write_parsed(
     out: &mut Vec<u8>,
 ) -> bool {
     let payload = match message.payload.as_ref() {
-        [] => Value::Null,
+        [] => Payload::None,
         bytes => match serde_json::from_slice(bytes) {
-            Ok(value) => value,
+            Ok(value) => Payload::Parsed(value),
             Err(_) => return false,
         },
     };
-    serialize(&object(message, now, payload), pretty, out);
+    Printed::new(message, now, payload).write(pretty, out);
     true
 }
 
-fn object(message: &Message, now: &DateTime<FixedOffset>, payload: Value) -> Value {
-    let mut object = Map::new();
-    let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
-    put("tst", timestamp(now).into());
-    put("topic", message.topic.as_str().into());
-    put("qos", (message.qos as u8).into());
-    put("retain", u8::from(message.retain).into());
-    put("payloadlen", message.payload.len().into());
-    if message.qos != QoS::AtMostOnce {
-        put("mid", message.packet_id.into());
+/// What is printed of a message.
+struct Printed<'a> {
+    message: &'a Message,
+    timestamp: String,
+    payload: Payload<'a>,
+}
+
+enum Payload<'a> {
+    None,
+    Text(Cow<'a, str>),
+    Parsed(Value),
+}
+
+impl<'a> Printed<'a> {
+    fn new(message: &'a Message, now: &DateTime<FixedOffset>, payload: Payload<'a>) -> Self {
+        Self {
+            message,
+            timestamp: timestamp(now),
+            payload,
+        }
     }
-    if !message.properties.is_empty() {
-        put("properties", properties(&message.properties));
+
+    fn write(&self, pretty: bool, out: &mut Vec<u8>) {
+        // Neither these values nor a vector can fail.
+        let _ = if pretty {
+            self.serialize(&mut Serializer::with_formatter(out, Pretty::default()))
+        } else {
+            self.serialize(&mut Serializer::with_formatter(out, Compact))
+        };
     }
-    put("payload", payload);
-    Value::Object(object)
+}
+
+impl Serialize for Printed<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let message = self.message;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("tst", &self.timestamp)?;
+        map.serialize_entry("topic", &message.topic)?;
+        map.serialize_entry("qos", &(message.qos as u8))?;
+        map.serialize_entry("retain", &u8::from(message.retain))?;
+        map.serialize_entry("payloadlen", &message.payload.len())?;
+        if message.qos != QoS::AtMostOnce {
+            map.serialize_entry("mid", &message.packet_id)?;
+        }
+        if !message.properties.is_empty() {
+            map.serialize_entry("properties", &PropertyMap(&message.properties))?;
+        }
+        match &self.payload {
+            Payload::None => map.serialize_entry("payload", &())?,
+            Payload::Text(text) => map.serialize_entry("payload", text.as_ref())?,
+            Payload::Parsed(value) => map.serialize_entry("payload", value)?,
+        }
+        map.end()
+    }
 }
 
 /// `2020-05-06T22:12:00.000000+0100`
@@ -70,55 +110,70 @@ fn timestamp(now: &DateTime<FixedOffset>) -> String {
     String::from_utf8(text).unwrap_or_default()
 }
 
-/// The properties in their order; all user properties in one object, where the
-/// first of them stands.
-fn properties(properties: &Properties<'_>) -> Value {
-    let mut object = Map::new();
-    for property in properties.iter() {
-        let (key, value): (_, Value) = match property {
-            Property::UserProperty(name, value) => {
-                let users = object
-                    .entry("user-properties")
-                    .or_insert_with(|| Value::Object(Map::new()));
-                if let Value::Object(users) = users {
-                    users.insert(name.to_owned(), value.into());
+/// The properties in their order; those that may come again together, where
+/// the first of them stands.
+struct PropertyMap<'a>(&'a Properties<'a>);
+
+impl Serialize for PropertyMap<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let mut users = false;
+        let mut subscriptions = false;
+        for property in self.0.iter() {
+            match property {
+                Property::UserProperty(..) if std::mem::replace(&mut users, true) => {}
+                Property::UserProperty(..) => {
+                    map.serialize_entry("user-properties", &UserProperties(self.0))?;
                 }
-                continue;
+                Property::SubscriptionIdentifier(_)
+                    if std::mem::replace(&mut subscriptions, true) => {}
+                Property::SubscriptionIdentifier(_) => {
+                    match subscription_identifiers(self.0).as_slice() {
+                        [one] => map.serialize_entry("subscription-identifier", one)?,
+                        all => map.serialize_entry("subscription-identifier", all)?,
+                    }
+                }
+                Property::PayloadFormatIndicator(v) => {
+                    map.serialize_entry("payload-format-indicator", &v)?;
+                }
+                Property::MessageExpiryInterval(v) => {
+                    map.serialize_entry("message-expiry-interval", &v)?;
+                }
+                Property::ContentType(v) => map.serialize_entry("content-type", v)?,
+                Property::ResponseTopic(v) => map.serialize_entry("response-topic", v)?,
+                Property::CorrelationData(v) => {
+                    map.serialize_entry("correlation-data", &String::from_utf8_lossy(v))?;
+                }
+                Property::TopicAlias(v) => map.serialize_entry("topic-alias", &v)?,
+                // Nothing else can stand in a PUBLISH.
+                _ => {}
             }
-            Property::SubscriptionIdentifier(id) => match object.get_mut("subscription-identifier")
-            {
-                Some(Value::Array(ids)) => {
-                    ids.push(id.into());
-                    continue;
-                }
-                Some(first) => {
-                    *first = Value::Array(vec![first.take(), id.into()]);
-                    continue;
-                }
-                None => ("subscription-identifier", id.into()),
-            },
-            Property::PayloadFormatIndicator(v) => ("payload-format-indicator", v.into()),
-            Property::MessageExpiryInterval(v) => ("message-expiry-interval", v.into()),
-            Property::ContentType(v) => ("content-type", v.into()),
-            Property::ResponseTopic(v) => ("response-topic", v.into()),
-            Property::CorrelationData(v) => ("correlation-data", String::from_utf8_lossy(v).into()),
-            Property::TopicAlias(v) => ("topic-alias", v.into()),
-            // Nothing else can stand in a PUBLISH.
-            _ => continue,
-        };
-        object.insert(key.to_owned(), value);
+        }
+        map.end()
     }
-    Value::Object(object)
 }
 
-fn serialize(value: &Value, pretty: bool, out: &mut Vec<u8>) {
-    use serde::Serialize as _;
-    // Neither a value nor a vector can fail.
-    let _ = if pretty {
-        value.serialize(&mut Serializer::with_formatter(out, Pretty::default()))
-    } else {
-        value.serialize(&mut Serializer::with_formatter(out, Compact))
-    };
+/// All user properties as one object, in which a name may come again.
+struct UserProperties<'a>(&'a Properties<'a>);
+
+impl Serialize for UserProperties<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().filter_map(|property| match property {
+            Property::UserProperty(name, value) => Some((name, value)),
+            _ => None,
+        }))
+    }
+}
+
+/// The identifiers of the subscriptions that a message came by.
+pub(super) fn subscription_identifiers(properties: &Properties<'_>) -> Vec<u32> {
+    properties
+        .iter()
+        .filter_map(|property| match property {
+            Property::SubscriptionIdentifier(id) => Some(id),
+            _ => None,
+        })
+        .collect()
 }
 
 /// No blanks, and numbers as Mosquitto's clients print them.
