@@ -9,8 +9,10 @@ use super::session::SessionId;
 use crate::codec::{QoS, SubscriptionOptions};
 use crate::topic::{NodeId, Subscription, Tree, Vacant};
 
-/// Routes that are remembered at most. Beyond that the cache starts anew.
-const CACHED_ROUTES: usize = 65_536;
+/// What the remembered routes may weigh in bytes, roughly. Beyond that the
+/// cache starts anew. Clients choose how long topics are and how many
+/// subscriptions match them, so the number of routes would be no bound.
+const CACHE_SIZE: usize = 32 * 1024 * 1024;
 
 /// How a session refers to a subscription of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,6 +30,13 @@ pub(super) struct Route {
     /// Shared groups; a member is chosen for each message.
     pub(super) groups: Box<[u32]>,
     generation: u64,
+}
+
+impl Route {
+    /// About how many bytes it takes in the cache.
+    fn weight(&self) -> usize {
+        256 + self.topic.len() + size_of_val(&*self.targets) + size_of_val(&*self.groups)
+    }
 }
 
 /// One subscription that matches a topic.
@@ -91,6 +100,8 @@ pub(super) struct Subscriptions {
     groups: HashMap<u32, Group>,
     last_group: u32,
     routes: HashMap<Arc<str>, Arc<Route>>,
+    /// What `routes` weigh.
+    cached: usize,
     /// Counts changes; a route of an older generation is stale.
     generation: u64,
     count: usize,
@@ -192,11 +203,15 @@ impl Subscriptions {
             return Arc::clone(route);
         }
         let route = Arc::new(self.resolve(topic, merge));
-        if self.routes.len() >= CACHED_ROUTES {
+        self.cached += route.weight();
+        if self.cached > CACHE_SIZE {
             self.routes.clear();
+            self.cached = route.weight();
         }
-        self.routes
-            .insert(Arc::clone(&route.topic), Arc::clone(&route));
+        let key = Arc::clone(&route.topic);
+        if let Some(stale) = self.routes.insert(key, Arc::clone(&route)) {
+            self.cached -= stale.weight();
+        }
         route
     }
 
@@ -243,6 +258,14 @@ impl Subscriptions {
         let index = best.1?;
         group.next = (index + 1) % count;
         Some(group.members[index].target())
+    }
+
+    /// What the cache weighs, counted anew.
+    #[cfg(test)]
+    pub(super) fn cache_weight(&self) -> usize {
+        let weight = self.routes.values().map(|route| route.weight()).sum();
+        assert_eq!(self.cached, weight);
+        weight
     }
 
     /// Whether nothing is left of any subscription.
