@@ -2,7 +2,8 @@
 //! command-line tools, the bridge and programs that embed it.
 //!
 //! [`Client`] runs over any stream of bytes, [`crate::transport::Stream`] or an
-//! in-process pipe alike, and in whatever task calls it: it spawns nothing.
+//! in-process pipe alike, and in whatever task calls it: it spawns nothing. It
+//! needs a tokio runtime with time enabled, unless the keep alive is 0.
 //! Requests ([`publish`](Client::publish), [`subscribe`](Client::subscribe))
 //! only append to a write buffer; [`next_event`](Client::next_event) writes
 //! what has gathered, reads, answers acknowledgements and keep alive, and

@@ -118,7 +118,6 @@ fn base(name: &'static str, about: &'static str, usage: &'static str) -> Command
         .disable_help_flag(true)
         .disable_version_flag(true)
         .args_override_self(true)
-        .term_width(0)
         .next_help_heading(CONNECTION)
         .args([
             value("host", 'h', "host", "host", "The broker's host name or address [default: localhost]")
@@ -166,7 +165,7 @@ fn base(name: &'static str, about: &'static str, usage: &'static str) -> Command
                 .value_hint(ValueHint::FilePath),
             flag("debug", 'd', "debug", "Tell of each packet"),
             long_flag("quiet", "Don't print errors, except those of usage"),
-            Arg::new("help").long("help").action(ArgAction::Help).help("Print this text"),
+            Arg::new("help").long("help").action(ArgAction::HelpShort).help("Print this text"),
             Arg::new("version").long("version").action(ArgAction::Version).help("Print the version"),
         ])
         .args(refused::arguments())

@@ -270,14 +270,14 @@ impl<'a> Writer<'a> {
         self.comma = true;
     }
 
-    /// The time with microseconds. Mosquitto 2.0 has both a `Z` and an offset.
+    /// The time with microseconds and offset. Mosquitto 2.0 writes a `Z` between
+    /// them, against its manual; later versions don't.
     fn time(&mut self, clock: &Clock) {
         let (time, offset) = clock.iso_parts();
         self.out.push(b'"');
         self.out.extend_from_slice(time.as_bytes());
         self.out.push(b'.');
         decimal(self.out, (clock.nanoseconds() / 1000).into(), 6);
-        self.out.push(b'Z');
         self.out.extend_from_slice(offset.as_bytes());
         self.out.push(b'"');
         self.comma = true;
