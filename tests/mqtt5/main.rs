@@ -1,0 +1,14 @@
+//! Every feature and property of MQTT 5, end to end: the real broker with
+//! clients that we did not write.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod rumqttc;
+mod stage;
+
+mod properties;
+mod sessions;
+mod shared;
+mod subscriptions;
+mod wills;
