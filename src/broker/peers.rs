@@ -306,9 +306,17 @@ impl Peers {
         let Some(session) = self.sessions.get_mut(id.slot as usize) else {
             return;
         };
-        if session.outgoing.queued_len() < max_queued_messages
-            && session.queued_bytes.saturating_add(delivery.size()) <= max_queued_bytes
-        {
+        let has_place = |session: &Session| {
+            session.outgoing.queued_len() < max_queued_messages
+                && session.queued_bytes.saturating_add(delivery.size()) <= max_queued_bytes
+        };
+        // Only what has expired at the head makes place: a look at the whole
+        // queue for each message that finds it full would cost too much.
+        let expired = |head: &Delivery| head.publication.is_expired(self.now);
+        while !has_place(session) && session.outgoing.head().is_some_and(expired) {
+            session.dequeue();
+        }
+        if has_place(session) {
             session.overflow_told = false;
             session.enqueue(delivery);
             return;
