@@ -7,7 +7,12 @@ mod common;
 mod rumqttc;
 mod stage;
 
+mod expiry;
+mod identifiers;
+mod limits;
 mod properties;
+mod queues;
+mod reasons;
 mod sessions;
 mod shared;
 mod subscriptions;

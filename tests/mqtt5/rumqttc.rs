@@ -185,9 +185,6 @@ impl Driver {
             Packet::PubRec(ack) if reason(&ack.reason) >= 0x80 => {
                 self.tell("published", json!({"code": reason(&ack.reason)}));
             }
-            Packet::Disconnect(end) => {
-                self.tell("disconnect", json!({"code": end.reason_code as u8}));
-            }
             Packet::Publish(publish) => self.message(publish),
             _ => {}
         }
@@ -335,6 +332,7 @@ fn reason(code: &impl std::fmt::Debug) -> u8 {
         "NotAuthorized" => 0x87,
         "BadAuthenticationMethod" => 0x8c,
         "PacketIdentifierNotFound" => 0x92,
+        "QuotaExceeded" => 0x97,
         "RetainNotSupported" => 0x9a,
         "QoSNotSupported" => 0x9b,
         "UnsupportedProtocolVersion" => 0x84,

@@ -12,6 +12,7 @@
 //! | `acknowledge` | the oldest message that isn't |
 //! | `disconnect` | `code`, `properties` |
 //! | `vanish` | |
+//! | `reset` | all clients vanish; answered with the event `reset` |
 //!
 //! | event | fields beside `as` and `got` |
 //! |---|---|
@@ -29,6 +30,7 @@ use crate::rumqttc::Rumqttc;
 use serde_json::{Map, Value, json};
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
+use std::sync::Mutex;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -50,24 +52,52 @@ pub(crate) trait Troupe {
     fn event(&mut self) -> Value;
 }
 
-struct Script(Process, Kind);
+/// Scripts that no test uses now. An interpreter takes longer to start than
+/// most tests take.
+static IDLE: Mutex<Vec<(Kind, Process)>> = Mutex::new(Vec::new());
+
+struct Script {
+    kind: Kind,
+    /// Always there, until it is dropped.
+    process: Option<Process>,
+}
+
+impl Script {
+    fn take(kind: Kind, peer: Peer) -> Self {
+        let mut idle = IDLE.lock().unwrap();
+        let found = idle.iter().position(|(other, _)| *other == kind);
+        let process = match found {
+            Some(index) => idle.remove(index).1,
+            None => Process::spawn(&mut peer.by_order()),
+        };
+        let process = Some(process);
+        Self { kind, process }
+    }
+}
 
 impl Troupe for Script {
     fn order(&mut self, command: Value) {
-        self.0.write(&format!("{command}\n"));
+        let process = self.process.as_mut().expect("a script");
+        process.write(&format!("{command}\n"));
     }
 
     fn event(&mut self) -> Value {
-        serde_json::from_str(&self.0.stdout.line()).expect("an event in JSON")
+        let line = self.process.as_ref().expect("a script").stdout.line();
+        serde_json::from_str(&line).expect("an event in JSON")
     }
 }
 
 impl Drop for Script {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let said = self.0.stderr.text();
-            eprintln!("--- this was with {:?}, which said: {said}---", self.1);
+            let said = self.process.as_ref().map(|process| process.stderr.text());
+            eprintln!("--- this was with {:?}, which said: {said:?}---", self.kind);
+            return;
         }
+        self.order(json!({"do": "reset", "as": ""}));
+        while self.event()["got"] != "reset" {}
+        let process = self.process.take().expect("a script");
+        IDLE.lock().unwrap().push((self.kind, process));
     }
 }
 
@@ -78,8 +108,8 @@ pub(crate) struct Stage {
     troupe: RefCell<Box<dyn Troupe>>,
     /// Events that somebody has not asked for yet.
     waiting: RefCell<HashMap<String, VecDeque<Value>>>,
-    /// How often each client identifier has left.
-    departures: RefCell<HashMap<String, usize>>,
+    /// How often each of these was waited for in the log.
+    seen: RefCell<HashMap<String, usize>>,
 }
 
 /// One client on the stage.
@@ -117,9 +147,7 @@ pub(crate) fn open(conf: &str) -> String {
 
 fn play_with(kind: Kind, start: &dyn Fn() -> Broker, play: &dyn Fn(&Stage)) {
     let check = format!("a feature of MQTT 5 with {kind:?}");
-    let script = |peer: Peer| -> Box<dyn Troupe> {
-        Box::new(Script(Process::spawn(&mut peer.by_order()), kind))
-    };
+    let script = |peer: Peer| -> Box<dyn Troupe> { Box::new(Script::take(kind, peer)) };
     let troupe: Box<dyn Troupe> = match kind {
         Kind::Paho if Peer::Paho.present_for(&check) => script(Peer::Paho),
         Kind::MqttJs if Peer::MqttJs.present_for(&check) => script(Peer::MqttJs),
@@ -131,7 +159,7 @@ fn play_with(kind: Kind, start: &dyn Fn() -> Broker, play: &dyn Fn(&Stage)) {
         kind,
         troupe: RefCell::new(troupe),
         waiting: RefCell::default(),
-        departures: RefCell::default(),
+        seen: RefCell::default(),
     });
 }
 
@@ -197,17 +225,21 @@ impl Stage {
 
     /// Waits until the broker knows that one more connection of a client is over.
     fn wait_for_departure(&self, id: &str) {
-        let mut departures = self.departures.borrow_mut();
-        let count = departures.entry(id.to_owned()).or_default();
-        *count += 1;
-        let starts = [
+        self.wait_for_one_more(&[
             format!("Client {id} disconnected"),
             format!("Client {id} closed its connection"),
             format!("Socket error on client {id}, disconnecting"),
-        ];
+        ]);
+    }
+
+    /// Waits until one of these is once more in the broker's log.
+    fn wait_for_one_more(&self, texts: &[String]) {
+        let mut seen = self.seen.borrow_mut();
+        let count = seen.entry(texts[0].clone()).or_default();
+        *count += 1;
         self.broker.process().stderr.wait_until(|log| {
-            let over = |line: &&str| starts.iter().any(|start| line.contains(start));
-            log.lines().filter(over).count() >= *count
+            let mine = |line: &&str| texts.iter().any(|text| line.contains(text));
+            log.lines().filter(mine).count() >= *count
         });
     }
 }
@@ -306,8 +338,17 @@ impl Client<'_> {
         assert_eq!(self.publish_with(&fields), 0);
     }
 
+    /// Acknowledges the oldest message, of QoS 1, and waits until the broker
+    /// knows.
     pub(crate) fn acknowledge(&self) {
         self.order("acknowledge", &json!({}));
+        self.acknowledged();
+    }
+
+    /// Waits until the broker knows of one more acknowledgement of QoS 1.
+    pub(crate) fn acknowledged(&self) {
+        let line = format!("Received PUBACK from {} ", self.id);
+        self.stage.wait_for_one_more(&[line]);
     }
 
     /// Says goodbye as `fields` say, and waits until the broker has heard it.
@@ -328,13 +369,15 @@ impl Client<'_> {
         while self.next()["got"] != "closed" {}
     }
 
-    /// The broker must end the connection with this reason.
+    /// The broker must end the connection with this reason. Only mqtt.js reads
+    /// a reason without properties after it: paho overlooks it, and rumqttc
+    /// takes the DISCONNECT for half a packet.
     #[track_caller]
     pub(crate) fn expelled(&self, code: u8) {
-        let event = self.expect(json!({"got": "disconnect"}));
-        // paho overlooks a reason without properties after it.
-        if self.stage.kind != Kind::Paho {
-            check(&event, &json!({"code": code}));
+        match self.stage.kind {
+            Kind::MqttJs => drop(self.expect(json!({"got": "disconnect", "code": code}))),
+            Kind::Paho => drop(self.expect(json!({"got": "disconnect"}))),
+            Kind::Rumqttc => {}
         }
         self.expect(json!({"got": "closed"}));
     }

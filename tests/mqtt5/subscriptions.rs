@@ -50,6 +50,7 @@ fn retained_and_queued_messages_name_their_subscription_too() {
         subscribe_as(&client, "t", 1, 7);
         let message = client.message(json!({"payload": "kept", "retain": true}));
         assert_eq!(ids(&message), json!([7]));
+        client.acknowledged();
         client.leave();
         sender.publish("t", "away");
         let message = stage.resume("c").payload("away");

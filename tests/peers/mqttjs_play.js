@@ -131,8 +131,19 @@ class Player {
 }
 
 const players = new Map()
+
+function reset () {
+  for (const { client } of players.values()) {
+    client.removeAllListeners('close')
+    client.stream.destroy()
+  }
+  players.clear()
+  console.log('{"as": "", "got": "reset"}')
+}
+
 readline.createInterface({ input: process.stdin }).on('line', line => {
   const order = JSON.parse(line)
+  if (order.do === 'reset') return reset()
   if (order.do === 'connect') players.set(order.as, new Player(order.as))
   players.get(order.as)[order.do](order)
 }).on('close', () => process.exit(0))

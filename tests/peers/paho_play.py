@@ -167,8 +167,24 @@ class Player:
 
 
 players = {}
+
+
+def reset():
+    for player in players.values():
+        player.client.on_disconnect = None
+        player.client.disconnect()
+        player.client.loop_stop()
+    players.clear()
+    with printing:
+        print('{"as": "", "got": "reset"}', flush=True)
+
+
 for line in sys.stdin:
     order = json.loads(line)
+    name = order["as"]
+    if order["do"] == "reset":
+        reset()
+        continue
     if order["do"] == "connect":
-        players[order["as"]] = Player(order["as"])
-    getattr(players[order["as"]], order["do"])(order)
+        players[name] = Player(name)
+    getattr(players[name], order["do"])(order)
