@@ -16,4 +16,5 @@ mod reasons;
 mod sessions;
 mod shared;
 mod subscriptions;
+mod tools;
 mod wills;

@@ -14,8 +14,10 @@ fn subscribe_and_leave(stage: &Stage, filter: &str, qos: u8) {
 /// What waited for the keeper, up to a last message that is sent now.
 fn waiting(stage: &Stage) -> String {
     let keeper = stage.resume("keeper");
-    keeper.subscribe("end", 1);
-    stage.connect("witness").publish("end", "end");
+    keeper.subscribe("end", 2);
+    // With QoS 2, because paho hands out QoS 2 later than QoS 1.
+    let end = json!({"topic": "end", "payload": "end", "qos": 2});
+    stage.connect("witness").publish_with(&end);
     let payloads = std::iter::repeat_with(|| keeper.next()["payload"].as_str().unwrap().to_owned());
     let payloads: Vec<_> = payloads.take_while(|payload| payload != "end").collect();
     payloads.join(" ")

@@ -100,9 +100,8 @@ impl Player {
                 };
                 client.try_subscribe_many_with_properties(filters, properties)
             }
-            "unsubscribe" => {
-                items(&order["filters"]).try_for_each(|one| client.try_unsubscribe(string(one)))
-            }
+            // It has no UNSUBSCRIBE with several filters.
+            "unsubscribe" => client.try_unsubscribe(string(&order["filters"][0])),
             "publish" => client.try_publish_with_properties(
                 string(&order["topic"]),
                 level(&order["qos"]),
@@ -328,6 +327,7 @@ fn reason(code: &impl std::fmt::Debug) -> u8 {
         "Success(ExactlyOnce)" => 0x02,
         "NoMatchingSubscribers" => 0x10,
         "NoSubscriptionExisted" => 0x11,
+        "UnspecifiedError" => 0x80,
         "ClientIdentifierNotValid" => 0x85,
         "NotAuthorized" => 0x87,
         "BadAuthenticationMethod" => 0x8c,

@@ -109,9 +109,38 @@ fn no_local_keeps_own_messages_away() {
         other.send(&json!({"topic": "t", "payload": "yours", "qos": 0}));
         own.payload("yours");
         other.payload("yours");
-        own.subscribe("t", 1);
-        own.send(&json!({"topic": "t", "payload": "both"}));
-        own.payload("both");
+    });
+}
+
+#[test]
+fn a_subscription_again_takes_no_local_back() {
+    if oracle_differs("Mosquitto 2.0 keeps the first options") {
+        return;
+    }
+    each(ALL, "", |stage| {
+        let client = stage.connect("c");
+        client.subscribe_to(json!({"filter": "t", "qos": 1, "noLocal": true}));
+        client.subscribe("t", 1);
+        client.publish("t", "mine");
+        client.payload("mine");
+    });
+}
+
+#[test]
+fn a_subscription_of_a_kept_session_is_not_new() {
+    each(ALL, "", |stage| {
+        let sender = stage.connect("sender");
+        sender.publish_with(&json!({"topic": "t", "payload": "kept", "qos": 1, "retain": true}));
+        let if_new = || json!({"filter": "t", "qos": 1, "retainHandling": 1});
+        let client = stage.resume("c");
+        client.subscribe_to(if_new());
+        client.payload("kept");
+        client.acknowledged();
+        client.leave();
+        let client = stage.resume("c");
+        client.subscribe_to(if_new());
+        sender.publish("t", "nothing before this");
+        client.payload("nothing before this");
     });
 }
 
