@@ -1,7 +1,7 @@
 //! Options and identifiers of subscriptions, and what several of them bring.
 
 use crate::common::oracle_differs;
-use crate::stage::{ALL, Client, each};
+use crate::stage::{ALL, Client, Kind, each};
 use serde_json::{Value, json};
 
 fn subscribe_as(client: &Client<'_>, filter: &str, qos: u8, id: u32) {
@@ -203,6 +203,10 @@ fn each_filter_has_its_reason_code() {
         assert_eq!(client.unsubscribe(&["b/#"]), json!([0x11]));
         assert_eq!(client.unsubscribe(&["$share/other/c"]), json!([0x11]));
         assert_eq!(client.unsubscribe(&["$share/g/c"]), json!([0]));
+        if stage.kind != Kind::Rumqttc {
+            let codes = client.unsubscribe(&["none", "a", "a"]);
+            assert_eq!(codes, json!([0x11, 0, 0x11]));
+        }
     });
 }
 

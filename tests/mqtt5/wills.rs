@@ -174,6 +174,12 @@ fn disconnect_with_will_keeps_the_delay() {
         victim.leave_with(json!({"code": 0x04}));
         no_will_yet(&heir, stage);
         heir.payload("gone");
+        let victim = stage.connect_with("victim", &with_will(1000, 100));
+        let properties = json!({"sessionExpiryInterval": 0});
+        victim.leave_with(json!({"code": 0x04, "properties": properties}));
+        if !oracle_differs("Mosquitto waits though the session has ended") {
+            heir.payload("gone");
+        }
     });
 }
 
