@@ -259,7 +259,14 @@ impl Core {
         });
         let server_keep_alive = (keep_alive != connect.keep_alive).then_some(keep_alive);
         let assigned = connect.client_id.is_empty().then_some(&*client_id);
-        self.greet(id, policy, resumed.is_some(), assigned, server_keep_alive);
+        let wanted = wanted_expiry(connect.version, connect.clean_start, expiry_interval);
+        let granted = (expiry < wanted).then_some((expiry / 1000) as u32);
+        let granted = Granted {
+            assigned,
+            keep_alive: server_keep_alive,
+            session_expiry: granted,
+        };
+        self.greet(id, policy, resumed.is_some(), &granted);
         self.peers.pump(id);
     }
 
@@ -269,8 +276,7 @@ impl Core {
         id: ConnectionId,
         policy: &Policy,
         session_present: bool,
-        assigned: Option<&str>,
-        keep_alive: Option<u16>,
+        granted: &Granted<'_>,
     ) {
         let Some(connection) = self.peers.connection(id) else {
             return;
@@ -282,11 +288,14 @@ impl Core {
             if policy.max_topic_alias > 0 {
                 properties.push(Property::TopicAliasMaximum(policy.max_topic_alias));
             }
-            if let Some(client_id) = assigned {
+            if let Some(client_id) = granted.assigned {
                 properties.push(Property::AssignedClientIdentifier(client_id));
             }
-            if let Some(seconds) = keep_alive {
+            if let Some(seconds) = granted.keep_alive {
                 properties.push(Property::ServerKeepAlive(seconds));
+            }
+            if let Some(seconds) = granted.session_expiry {
+                properties.push(Property::SessionExpiryInterval(seconds));
             }
             if policy.max_qos < 2 {
                 properties.push(Property::MaximumQoS(policy.max_qos));
@@ -383,13 +392,7 @@ impl Core {
         clean_start: bool,
         interval: Option<u32>,
     ) -> Millis {
-        let wanted = match (version, interval) {
-            (Version::V5, Some(u32::MAX)) => NEVER,
-            (Version::V5, interval) => Millis::from(interval.unwrap_or(0)) * 1000,
-            _ if clean_start => 0,
-            _ => NEVER,
-        };
-        wanted.min(self.peers.settings.max_session_expiry)
+        wanted_expiry(version, clean_start, interval).min(self.peers.settings.max_session_expiry)
     }
 
     /// Parts a session from its connection, which ends now. `with_will`: not
@@ -479,6 +482,23 @@ impl Core {
                 self.peers.redeliver(&target, delivery);
             }
         }
+    }
+}
+
+/// What a client gets other than it asked for (3.2.2.3).
+struct Granted<'a> {
+    assigned: Option<&'a str>,
+    keep_alive: Option<u16>,
+    session_expiry: Option<u32>,
+}
+
+/// How long a client wants its session to outlive its connection.
+fn wanted_expiry(version: Version, clean_start: bool, interval: Option<u32>) -> Millis {
+    match (version, interval) {
+        (Version::V5, Some(u32::MAX)) => NEVER,
+        (Version::V5, interval) => Millis::from(interval.unwrap_or(0)) * 1000,
+        _ if clean_start => 0,
+        _ => NEVER,
     }
 }
 
