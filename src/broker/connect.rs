@@ -197,7 +197,6 @@ impl Core {
             .connected_by_listener
             .entry(policy.listener)
             .or_default() += 1;
-        self.drop_stale_timers();
         let stats = &mut self.peers.stats;
         stats.clients_maximum = stats.clients_maximum.max(self.connected);
 

@@ -123,31 +123,6 @@ impl Core {
         }
     }
 
-    /// Clients that come and go leave timers of hours and years behind.
-    pub(super) fn drop_stale_timers(&mut self) {
-        let (connections, sessions) = (&self.peers.connections, &self.peers.sessions);
-        // A connection or session needs two at most.
-        let needed = 2 * (connections.len() + sessions.len());
-        if self.peers.timers.len() < 1024 + 2 * needed {
-            return;
-        }
-        let connection = |id: ConnectionId| connections.get(id.slot()).filter(|c| c.id == id);
-        let away = |id: SessionId| {
-            let session = sessions.get(id.slot as usize).filter(|s| s.id == id);
-            session.filter(|session| session.connection.is_none())
-        };
-        self.peers.timers.retain(|at, timer| match timer {
-            Timer::KeepAlive(id) => connection(id).is_some_and(|c| c.session().is_some()),
-            Timer::Stalled(id) => connection(id).is_some_and(|c| c.watched),
-            Timer::SessionEnd(id) => away(id).is_some_and(|s| s.ends_at == at),
-            Timer::Will(id) => {
-                let will = away(id).and_then(|session| session.will.as_ref());
-                will.is_some_and(|will| will.due == Some(at))
-            }
-            Timer::Retained | Timer::Sys => true,
-        });
-    }
-
     pub(super) fn check_session_end(&mut self, id: SessionId) {
         let now = self.peers.now;
         let due = |session: &mut Session| session.connection.is_none() && session.ends_at <= now;

@@ -107,6 +107,15 @@ pub struct Work {
     pub close: bool,
 }
 
+/// What a connection should know whose bytes don't leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outlook {
+    /// Don't read for now; the connection will be woken.
+    pub pause: bool,
+    /// The connection is over: what is in its outbox are its last words.
+    pub close: bool,
+}
+
 /// How a network connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -151,6 +160,7 @@ impl Core {
     /// A network connection was accepted. `peer` is its address for the log.
     pub fn open(&mut self, now: Millis, policy: Arc<Policy>, peer: &str) -> ConnectionId {
         self.peers.now = now;
+        self.peers.tidy_timers();
         self.last_generation = self.last_generation.wrapping_add(1);
         let entry = self.peers.connections.vacant_entry();
         let id = ConnectionId {
@@ -324,11 +334,26 @@ impl Core {
         Some(work)
     }
 
-    /// Whether so much waits for the connection that nothing more should be
-    /// read from it.
-    pub fn is_congested(&self, id: ConnectionId) -> bool {
+    /// How things are with a connection that cannot [`take`](Self::take) yet.
+    pub fn outlook(&self, id: ConnectionId) -> Outlook {
         let connection = self.peers.connections.get(id.slot());
-        connection.is_some_and(|c| c.id == id && c.outbox.len() >= CONGESTED)
+        let Some(connection) = connection.filter(|c| c.id == id) else {
+            return Outlook {
+                pause: false,
+                close: true,
+            };
+        };
+        Outlook {
+            pause: connection.held_up_by > 0 || connection.outbox.len() >= CONGESTED,
+            close: connection.stage == Stage::Closing,
+        }
+    }
+
+    /// A connection brought a part of a packet.
+    pub fn hear(&mut self, now: Millis, id: ConnectionId) {
+        if let Some(connection) = self.peers.connection(id) {
+            connection.heard = now;
+        }
     }
 
     /// Gives a buffer back whose bytes are written.

@@ -13,7 +13,7 @@ use super::session::{Session, SessionId};
 use super::settings::Settings;
 use super::stats::Stats;
 use super::subscriptions::Target;
-use super::timers::{Millis, Timers};
+use super::timers::{Millis, Timer, Timers};
 use crate::codec::{Ack, AckKind, Packet, Properties, QoS, ReasonCode, Version};
 use crate::config::LogType;
 use crate::session::{PubRec, Resend};
@@ -52,11 +52,33 @@ impl Peers {
             .filter(|session| session.id == id)
     }
 
+    /// Forgets timers that lost their meaning, when there are many.
+    pub(super) fn tidy_timers(&mut self) {
+        if !self.timers.are_many() {
+            return;
+        }
+        let (connections, sessions) = (&self.connections, &self.sessions);
+        let session = |id: SessionId| sessions.get(id.slot as usize).filter(|s| s.id == id);
+        self.timers.retain(|at, timer| match timer {
+            Timer::KeepAlive(id) | Timer::Stalled(id) => {
+                connections.get(id.slot()).is_some_and(|c| c.id == id)
+            }
+            Timer::SessionEnd(id) => {
+                session(id).is_some_and(|s| s.connection.is_none() && s.ends_at == at)
+            }
+            Timer::Will(id) => {
+                let will = session(id).and_then(|session| session.will.as_ref());
+                will.is_some_and(|will| will.due == Some(at))
+            }
+            Timer::Retained | Timer::Sys => true,
+        });
+    }
+
     /// The connection ends as soon as its outbox is written.
     pub(super) fn end(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(id.slot()).filter(|c| c.id == id) {
             connection.stage = Stage::Closing;
-            tell(connection, &mut self.effects);
+            urge(connection, &mut self.effects);
         }
     }
 
@@ -477,8 +499,15 @@ fn open_outbox<'a>(
 }
 
 /// Asks the shell to look at a connection, once until it does.
-pub(super) fn tell(connection: &mut Connection, effects: &mut Effects) {
+fn tell(connection: &mut Connection, effects: &mut Effects) {
     if !std::mem::replace(&mut connection.told, true) {
         effects.wake.push(connection.id);
     }
+}
+
+/// Asks the shell to look at a connection even if it was asked before: it may
+/// have been unable to take the outbox.
+pub(super) fn urge(connection: &mut Connection, effects: &mut Effects) {
+    connection.told = true;
+    effects.wake.push(connection.id);
 }

@@ -2,7 +2,7 @@
 //! full, but not for long.
 
 use super::connection::ConnectionId;
-use super::peers::{Peers, tell};
+use super::peers::{Peers, urge};
 use super::session::SessionId;
 use super::timers::{Millis, Timer};
 
@@ -69,7 +69,7 @@ impl Peers {
             }
             connection.held_up_by -= 1;
             if connection.held_up_by == 0 {
-                tell(connection, &mut self.effects);
+                urge(connection, &mut self.effects);
             }
         }
     }

@@ -314,3 +314,31 @@ fn merge_by_session(targets: &mut Vec<Target>) {
         true
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remembered_routes_stay_within_their_bytes() {
+        let mut subscriptions = Subscriptions::default();
+        for round in 0..2 {
+            for number in 0..30_000 {
+                let topic = format!("{number:01000}");
+                subscriptions.route(&topic, false);
+                let known = subscriptions.routes.len();
+                assert!(subscriptions.cached >= known * 1000);
+                assert!(subscriptions.cached <= CACHE_SIZE, "{round}");
+            }
+            subscriptions.generation += 1;
+        }
+        subscriptions.routes.clear();
+        subscriptions.cached = 0;
+        for _ in 0..3 {
+            subscriptions.generation += 1;
+            subscriptions.route("again", false);
+        }
+        let weight = subscriptions.route("again", false).weight();
+        assert_eq!(subscriptions.cached, weight, "the stale one is gone");
+    }
+}

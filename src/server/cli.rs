@@ -4,14 +4,16 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::hub::Hub;
 use super::process::{self, PidFile};
 use super::{Broker, StartError, runtime};
-use crate::config::{Config, LogTypes};
+use crate::config::{Config, LogType, LogTypes};
 
 /// What Mosquitto exits with after a start that failed, and after a bad
 /// configuration or command line.
@@ -135,32 +137,45 @@ fn serve(config: Config, daemon: bool) -> Result<(), String> {
     if daemon {
         process::daemonize()?;
     }
+    process::raise_descriptor_limit();
     let _pid_file = pid_file.as_deref().map(PidFile::write).transpose()?;
     if let Some(warning) = process::drop_privileges(user.as_deref())? {
         broker.warn(&warning);
     }
     let run = async {
-        let ended = end_signal()?;
-        broker.run(ended).await
+        let hub = Arc::clone(&broker.hub);
+        broker.run(end_signal(hub)?).await
     };
     runtime()
         .and_then(|runtime| runtime.block_on(run))
         .map_err(|error| error.to_string())
 }
 
-/// Ready when SIGTERM or SIGINT asks the broker to end.
-fn end_signal() -> Result<impl Future<Output = ()>, StartError> {
+/// Ready when SIGTERM or SIGINT asks the broker to end. Other signals that
+/// Mosquitto knows have their effect meanwhile.
+fn end_signal(hub: Arc<Hub>) -> Result<impl Future<Output = ()>, StartError> {
     let listen = |kind| {
         signal(kind).map_err(|error| StartError(format!("cannot listen for signals: {error}")))
     };
-    let (mut terminate, mut interrupt) = (
-        listen(SignalKind::terminate())?,
-        listen(SignalKind::interrupt())?,
-    );
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut hang_up = listen(SignalKind::hangup())?;
+    let mut user1 = listen(SignalKind::user_defined1())?;
+    let mut user2 = listen(SignalKind::user_defined2())?;
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            let text = tokio::select! {
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+                _ = hang_up.recv() => {
+                    hub.logger().reopen();
+                    "SIGHUP: log files are opened anew. This version doesn't read its configuration \
+                     again while it runs: stop and start it."
+                }
+                _ = user1.recv() => "SIGUSR1: this version has no persistence, nothing is saved.",
+                _ = user2.recv() => "SIGUSR2: this version doesn't print the subscription tree.",
+            };
+            hub.logger().write(LogType::Notice, text);
         }
     })
 }

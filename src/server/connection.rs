@@ -5,29 +5,25 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::{Instant, timeout_at};
 
 use super::credentials::Credentials;
 use super::hub::Hub;
-use crate::broker::{Batch, ConnectionId, Core, Decision, Ended, Millis, Policy, Work};
-use crate::codec::{Connect, Frame, Version};
+use crate::broker::{Batch, ConnectionId, Core, Ended, Millis, Outlook, Policy, Work};
+use crate::codec::{Frame, Version};
 
 /// The read buffer of a thread, in bytes; connections have none.
-const READ_BUFFER: usize = 64 * 1024;
+pub(super) const READ_BUFFER: usize = 64 * 1024;
 
 /// A partial packet up to this size is put in front of the next read; beyond,
 /// the read goes behind it.
 const SMALL_PARTIAL: usize = 16 * 1024;
 
-/// How long a connection may take for its CONNECT, and the most that CONNECT
-/// may weigh in bytes: the longest strings that it can carry.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-const MAX_CONNECT: usize = 512 * 1024;
-
-/// How long a connection that was told to end may take to read the news.
+/// How long a connection that ends may take to read the news.
 const LINGER: Duration = Duration::from_secs(5);
 
 thread_local! {
@@ -44,13 +40,19 @@ pub(super) struct Door {
     pub(super) max_packet_size: u32,
 }
 
-/// Serves a connection until it ends.
-pub(super) async fn serve<S>(hub: Arc<Hub>, door: Arc<Door>, stream: S, peer: String)
+/// Takes a connection in; the future serves it until it ends. It is kept
+/// small: most connections are idle most of the time.
+pub(super) fn serve<S>(
+    hub: Arc<Hub>,
+    door: Arc<Door>,
+    stream: S,
+    peer: &str,
+) -> impl Future<Output = ()> + use<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let id = hub.enter(None, |core, now| {
-        core.open(now, Arc::clone(&door.policy), &peer)
+        core.open(now, Arc::clone(&door.policy), peer)
     });
     let mut connection = Connection {
         id,
@@ -67,29 +69,22 @@ where
         place: Place {
             hub,
             id,
-            ended: Ended::ByClient,
+            ended: Some(Ended::ByClient),
         },
     };
-    // On the heap, to be gone when the connection settles down.
-    let greeting = Box::pin(tokio::time::timeout(CONNECT_TIMEOUT, connection.greet())).await;
-    let ended = match greeting {
-        Ok(Err(error)) => Err(error),
-        Ok(Ok(())) => poll_fn(|context| connection.poll(context)).await,
-        Err(_) => {
-            connection.refuse("no CONNECT in time");
-            poll_fn(|context| connection.poll(context)).await
+    // Beginning and end are on the heap, to weigh nothing in between.
+    async move {
+        let ended = match Box::pin(connection.greet()).await {
+            Ok(()) => poll_fn(|context| connection.poll(context)).await,
+            Err(error) => Err(error),
+        };
+        match ended {
+            Ok(()) => Box::pin(connection.leave()).await,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                connection.place.give_up();
+            }
+            Err(error) => connection.place.give_up_broken(&error),
         }
-    };
-    let Connection {
-        stream, mut place, ..
-    } = connection;
-    match ended {
-        Ok(()) => {
-            drop(place);
-            linger(stream).await;
-        }
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
-        Err(error) => place.ended = Ended::Broken(error.to_string()),
     }
 }
 
@@ -98,131 +93,114 @@ where
 struct Place {
     hub: Arc<Hub>,
     id: ConnectionId,
-    ended: Ended,
+    /// `None`: given up already.
+    ended: Option<Ended>,
+}
+
+impl Place {
+    fn give_up_broken(&mut self, error: &io::Error) {
+        self.ended = Some(Ended::Broken(error.to_string()));
+        self.give_up();
+    }
+
+    fn give_up(&mut self) {
+        if let Some(ended) = self.ended.take() {
+            self.hub.unregister(self.id);
+            self.hub
+                .enter(None, |core, now| core.closed(now, self.id, &ended));
+        }
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.hub.unregister(self.id);
-        self.hub.enter(Some(self.id), |core, now| {
-            core.closed(now, self.id, &self.ended);
-        });
+        self.give_up();
     }
 }
 
-struct Connection<S> {
-    id: ConnectionId,
-    door: Arc<Door>,
-    stream: S,
-    version: Version,
+pub(super) struct Connection<S> {
+    pub(super) id: ConnectionId,
+    pub(super) door: Arc<Door>,
+    pub(super) stream: S,
+    pub(super) version: Version,
     /// The beginning of a packet whose end is not there yet.
-    partial: Vec<u8>,
+    pub(super) partial: Vec<u8>,
     /// Bytes on their way out, and how many of them are gone.
     writing: Vec<u8>,
     written: usize,
+    /// The outbox holds more than what was taken from it.
     more: bool,
+    /// Nothing is read for now.
     paused: bool,
+    /// The core is done with the connection.
     closing: bool,
     waker: Option<Waker>,
     place: Place,
 }
 
 /// What a read left to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Read {
     /// The socket is empty; it wakes us.
     Drained,
     /// The buffer was full: others first, then us again.
     Again,
+    /// The client sends no more.
+    Ended,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    fn enter<R>(&self, event: impl FnOnce(&mut Core, Millis) -> R) -> R {
+    pub(super) fn enter<R>(&self, event: impl FnOnce(&mut Core, Millis) -> R) -> R {
         self.place.hub.enter(Some(self.id), event)
     }
 
-    /// Reads CONNECT, checks the credentials, lets the core answer.
-    async fn greet(&mut self) -> io::Result<()> {
-        let frame_len = loop {
-            match self.partial.first() {
-                Some(first) if first >> 4 != 1 => {
-                    self.refuse("a first packet that is not CONNECT");
-                    return Ok(());
-                }
-                _ => {}
-            }
-            let limit = MAX_CONNECT.min(self.door.max_packet_size as usize);
-            match Frame::split(&self.partial, limit) {
-                Err(error) => {
-                    self.refuse(error.what);
-                    return Ok(());
-                }
-                Ok(Some(frame)) => break frame.bytes.len(),
-                Ok(None) => {}
-            }
-            if self.stream.read_buf(&mut self.partial).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-        };
-        let packet: Vec<u8> = self.partial.drain(..frame_len).collect();
-        let Ok(Some(frame)) = Frame::split(&packet, usize::MAX) else {
-            return Err(io::ErrorKind::InvalidData.into());
-        };
-        match Connect::decode(frame) {
-            Err(refused) => {
-                let id = self.id;
-                self.enter(|core, now| core.refuse_connect(now, id, &refused));
-            }
-            Ok(connect) => {
-                let decision = self.door.credentials.check(&connect).await;
-                self.introduce(&connect, decision)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn introduce(&mut self, connect: &Connect<'_>, decision: Decision) -> io::Result<()> {
-        let mut nonce = [0; 16];
-        getrandom::fill(&mut nonce).map_err(io::Error::other)?;
-        self.version = connect.version;
-        let (id, nonce) = (self.id, u128::from_ne_bytes(nonce));
-        self.enter(|core, now| core.connect(now, id, connect, decision, nonce));
-        // What came behind CONNECT waits in `partial` as if it was just read.
-        let early = std::mem::take(&mut self.partial);
-        self.process(&early);
-        Ok(())
-    }
-
-    /// Ends a connection that doesn't speak MQTT as it should.
-    fn refuse(&mut self, why: &'static str) {
-        let id = self.id;
-        self.enter(|core, now| core.refuse_silently(now, id, why));
-    }
-
     /// Moves what can be moved in both directions. Ready when the connection
-    /// is over.
+    /// is over: `Ok` where the core ended it.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.register(context);
-        let (mut taken, mut again, paused) = (false, false, self.paused);
-        self.flush(context)?;
-        if !self.paused && !self.closing {
-            match self.read(context, &mut taken)? {
-                Read::Drained => {}
-                Read::Again => again = true,
+        let was_paused = self.paused;
+        let read = match self.exchange(context) {
+            Ok(read) => read,
+            Err(error) => {
+                // A client that is gone may have said goodbye before.
+                self.writing = Vec::new();
+                let _ = self.read(context, &mut false);
+                return Poll::Ready(if self.closing { Ok(()) } else { Err(error) });
             }
+        };
+        if self.closing {
+            return Poll::Ready(Ok(()));
         }
-        // One look at the outbox at least: that is what wakes mean.
-        if !taken && self.writing.is_empty() {
-            self.take();
+        if read == Read::Ended {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
-        self.flush(context)?;
-        if self.closing && self.writing.is_empty() {
-            return self.finish(context);
-        }
-        let resumed = paused && !self.paused;
-        if again || resumed || self.more && self.writing.is_empty() {
+        let resumed = was_paused && !self.paused;
+        if read == Read::Again || resumed || self.more && self.writing.is_empty() {
             context.waker().wake_by_ref();
         }
         Poll::Pending
+    }
+
+    fn exchange(&mut self, context: &mut Context<'_>) -> io::Result<Read> {
+        self.flush(context)?;
+        let mut taken = false;
+        let read = if self.paused {
+            Read::Drained
+        } else {
+            self.read(context, &mut taken)?
+        };
+        self.flush(context)?;
+        // A wake means that the core has news. And what we brought it since we
+        // last looked at the outbox, it answered without waking us.
+        if !taken && self.writing.is_empty() {
+            self.take();
+            self.flush(context)?;
+        } else if !taken {
+            let id = self.id;
+            let outlook = self.enter(|core, _| core.outlook(id));
+            self.heed(outlook);
+        }
+        Ok(read)
     }
 
     fn register(&mut self, context: &Context<'_>) {
@@ -244,7 +222,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Ready(outcome) => outcome,
             };
             if count == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+                return Ok(Read::Ended);
             }
             if self.paused || self.closing {
                 return Ok(Read::Drained);
@@ -301,6 +279,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let whole = Frame::split(&bytes, self.door.max_packet_size as usize);
         if matches!(whole, Ok(None)) {
             self.partial = bytes;
+            // On a slow line a large packet takes longer than the keep alive.
+            let id = self.id;
+            self.enter(|core, now| core.hear(now, id));
         } else {
             *taken = self.process(&bytes);
         }
@@ -309,7 +290,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Hands the packets in `bytes` to the core and keeps what is left. True:
     /// the outbox was looked at on this occasion.
-    fn process(&mut self, bytes: &[u8]) -> bool {
+    pub(super) fn process(&mut self, bytes: &[u8]) -> bool {
         let batch = Batch::decode(bytes, self.version, self.door.max_packet_size);
         let rest = &bytes[batch.consumed()..];
         if rest.is_empty() {
@@ -321,18 +302,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return false;
         }
         let (id, take) = (self.id, self.writing.is_empty());
-        let (work, congested) = self.enter(|core, now| {
+        let (work, outlook) = self.enter(|core, now| {
             core.receive(now, id, &batch);
             if take {
-                (look(core, now, id), false)
+                (look(core, now, id), None)
             } else {
-                (None, core.is_congested(id))
+                (None, Some(core.outlook(id)))
             }
         });
-        if take {
-            self.accept(work);
-        } else {
-            self.paused |= congested;
+        match outlook {
+            None => self.accept(work),
+            Some(outlook) => self.heed(outlook),
         }
         take
     }
@@ -344,15 +324,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn accept(&mut self, work: Option<Work>) {
-        let Some(work) = work else {
-            self.closing = true;
-            return;
-        };
+        let work = work.unwrap_or(Work {
+            close: true,
+            ..Work::default()
+        });
         self.writing = work.bytes;
         self.written = 0;
         self.more = work.more;
         self.paused = work.pause;
         self.closing = work.close;
+    }
+
+    /// What the core has to say while our bytes don't leave.
+    fn heed(&mut self, outlook: Outlook) {
+        self.paused = outlook.pause;
+        self.closing = outlook.close;
     }
 
     /// Writes as much as the socket takes.
@@ -372,10 +358,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    fn finish(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // The client may be gone already; the connection is over in any case.
-        let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(context));
-        Poll::Ready(Ok(()))
+    /// Gives the client its last words, and time to read them.
+    async fn leave(&mut self) {
+        let deadline = Instant::now() + LINGER;
+        let told = timeout_at(deadline, self.last_words()).await;
+        self.place.give_up();
+        if let Ok(Ok(())) = told {
+            // While there is something unread, the system resets what it
+            // closes, and the client might not read our last words.
+            let mut scrap = [0; 512];
+            let stream = &mut self.stream;
+            let drained =
+                async { while stream.read(&mut scrap).await.is_ok_and(|count| count > 0) {} };
+            let _ = timeout_at(deadline, drained).await;
+        }
+    }
+
+    async fn last_words(&mut self) -> io::Result<()> {
+        while !self.writing.is_empty() {
+            let bytes = &self.writing[self.written..];
+            self.stream.write_all(bytes).await?;
+            self.take();
+        }
+        self.stream.shutdown().await
     }
 }
 
@@ -385,12 +390,4 @@ fn look(core: &mut Core, now: Millis, id: ConnectionId) -> Option<Work> {
         core.give_back(buffer);
     }
     core.take(now, id)
-}
-
-/// Reads what a client still sends after we ended the connection, so that the
-/// system doesn't reset it before our last words are read.
-async fn linger<S: AsyncRead + Unpin>(mut stream: S) {
-    let mut scrap = [0; 512];
-    let drained = async { while stream.read(&mut scrap).await.is_ok_and(|count| count > 0) {} };
-    let _ = tokio::time::timeout(LINGER, drained).await;
 }

@@ -15,8 +15,15 @@ use crate::config::Security;
 pub(super) struct Credentials {
     allow_anonymous: bool,
     users: Option<Arc<PasswordFile>>,
-    /// Password hashes cost time and memory on purpose: so many at once.
+    /// Password hashes cost time and memory on purpose: so many at once, for
+    /// all listeners together.
     hashing: Arc<Semaphore>,
+}
+
+/// How many passwords may be checked at once.
+pub(super) fn hashing() -> Arc<Semaphore> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    Arc::new(Semaphore::new(cores))
 }
 
 impl Credentials {
@@ -24,17 +31,16 @@ impl Credentials {
     ///
     /// # Errors
     /// A password file that cannot be read, or has lines that make no sense.
-    pub(super) fn load(security: &Security) -> Result<Self, LoadError> {
+    pub(super) fn load(security: &Security, hashing: Arc<Semaphore>) -> Result<Self, LoadError> {
         let users = security
             .password_file
             .as_deref()
             .map(PasswordFile::load)
             .transpose()?;
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         Ok(Self {
             allow_anonymous: security.allow_anonymous,
             users: users.map(Arc::new),
-            hashing: Arc::new(Semaphore::new(cores)),
+            hashing,
         })
     }
 
@@ -43,7 +49,7 @@ impl Credentials {
         Self {
             allow_anonymous: true,
             users: None,
-            hashing: Arc::new(Semaphore::new(1)),
+            hashing: hashing(),
         }
     }
 
@@ -62,10 +68,15 @@ impl Credentials {
         };
         let (users, username, password) =
             (Arc::clone(users), username.to_owned(), password.to_owned());
-        let Ok(_permit) = self.hashing.acquire().await else {
+        let Ok(permit) = Arc::clone(&self.hashing).acquire_owned().await else {
             return Decision::Denied;
         };
-        let verdict = tokio::task::spawn_blocking(move || users.verify(&username, &password)).await;
+        let verdict = tokio::task::spawn_blocking(move || {
+            // Here, because the thread goes on where nobody waits any more.
+            let _permit = permit;
+            users.verify(&username, &password)
+        })
+        .await;
         match verdict {
             Ok(Verdict::Accepted) => Decision::Allowed,
             _ => Decision::Denied,

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -14,8 +14,10 @@ use crate::config::{Bind, Listener, LogType, SocketDomain};
 /// Connections that the system may keep until they are accepted.
 const BACKLOG: i32 = 1024;
 
-/// How long to wait when the system has no descriptor for a connection.
+/// How long to wait when the system has no descriptor for a connection, and
+/// how long until that is told again.
 const PAUSE: Duration = Duration::from_millis(100);
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// Opens the sockets of a listener: one for each address that it means. The
 /// notices tell what was left out.
@@ -135,6 +137,7 @@ pub(super) async fn accept(
     listener: tokio::net::TcpListener,
     no_delay: bool,
 ) {
+    let mut told: Option<Instant> = None;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -143,17 +146,29 @@ pub(super) async fn accept(
                         .write(LogType::Debug, &format!("TCP_NODELAY for {peer}: {error}"));
                 }
                 let (hub, door) = (Arc::clone(&hub), Arc::clone(&door));
-                tokio::spawn(serve(hub, door, stream, peer.to_string()));
+                tokio::spawn(serve(hub, door, stream, &peer.to_string()));
             }
+            // It went away while it waited for us; others wait still.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                // A connection that was reset while it waited is nobody's
-                // fault; having no descriptors left passes when others close.
-                hub.logger().write(
-                    LogType::Warning,
-                    &format!("Cannot accept a connection: {error}."),
-                );
+                // Others have to close before there are descriptors again.
+                if told.is_none_or(|at| at.elapsed() >= SILENCE) {
+                    told = Some(Instant::now());
+                    hub.logger().write(LogType::Warning, &explain_full(&error));
+                }
                 tokio::time::sleep(PAUSE).await;
             }
         }
     }
+}
+
+fn explain_full(error: &io::Error) -> String {
+    let remedy = match error.raw_os_error() {
+        Some(code) if code == nix::errno::Errno::EMFILE as i32 => {
+            "; new ones wait until others close. Allow the broker more open files (`ulimit -n`, \
+             LimitNOFILE= in its systemd unit)"
+        }
+        _ => "",
+    };
+    format!("Cannot accept a connection: {error}{remedy}.")
 }

@@ -1,35 +1,54 @@
 //! The log: lines to the destinations of `log_dest`.
 
+use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::{Path, PathBuf};
 
+use chrono::format::{Item, StrftimeItems};
+use chrono::{DateTime, Local};
 use parking_lot::Mutex;
 
 use crate::config::{Log, LogDestination, LogType, LogTypes};
 
-/// Writes lines in Mosquitto's form: `<seconds since 1970>: text`.
+/// Writes lines in Mosquitto's form: `<time>: text`.
 #[derive(Debug)]
 pub(super) struct Logger {
     types: LogTypes,
-    timestamp: bool,
+    clock: Clock,
     stdout: bool,
     stderr: bool,
-    files: Vec<Mutex<File>>,
+    files: Vec<LogFile>,
     syslog: Option<Syslog>,
+}
+
+/// How a line tells its time.
+#[derive(Debug)]
+enum Clock {
+    None,
+    /// Seconds since 1970.
+    Seconds,
+    /// `log_timestamp_format`.
+    Format(Vec<Item<'static>>),
+}
+
+#[derive(Debug)]
+struct LogFile {
+    path: PathBuf,
+    file: Mutex<File>,
 }
 
 impl Logger {
     /// Opens the destinations.
     ///
     /// # Errors
-    /// A file that cannot be opened; the words name it.
+    /// A file that cannot be opened, a time format that makes no sense; the
+    /// words name it.
     pub(super) fn open(config: &Log) -> Result<Self, String> {
         let mut logger = Self {
             types: config.types,
-            timestamp: config.timestamp,
+            clock: Clock::new(config)?,
             stdout: false,
             stderr: false,
             files: Vec::new(),
@@ -39,7 +58,13 @@ impl Logger {
             match destination {
                 LogDestination::Stdout => logger.stdout = true,
                 LogDestination::Stderr => logger.stderr = true,
-                LogDestination::File(path) => logger.files.push(Mutex::new(open(path)?)),
+                LogDestination::File(path) => {
+                    let file = Mutex::new(open(path)?);
+                    logger.files.push(LogFile {
+                        path: path.clone(),
+                        file,
+                    });
+                }
                 LogDestination::Syslog => logger.syslog = Some(Syslog::open(config.facility)?),
                 LogDestination::None => {}
             }
@@ -63,32 +88,83 @@ impl Logger {
         if let Some(syslog) = &self.syslog {
             syslog.write(kind, text);
         }
-        let line = if self.timestamp {
-            let now = SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default();
-            format!("{}: {text}\n", now.as_secs())
-        } else {
-            format!("{text}\n")
-        };
+        let line = format!("{}{text}\n", self.clock.now());
         if self.stdout {
             let _ = io::stdout().write_all(line.as_bytes());
         }
         if self.stderr {
             let _ = io::stderr().write_all(line.as_bytes());
         }
-        for file in &self.files {
-            let _ = file.lock().write_all(line.as_bytes());
+        for destination in &self.files {
+            let _ = destination.file.lock().write_all(line.as_bytes());
+        }
+    }
+
+    /// Opens the files anew, after somebody moved them away.
+    pub(super) fn reopen(&self) {
+        for destination in &self.files {
+            match open(&destination.path) {
+                Ok(file) => *destination.file.lock() = file,
+                Err(error) => self.write(LogType::Error, &error),
+            }
         }
     }
 }
 
-fn open(path: &PathBuf) -> Result<File, String> {
+impl Clock {
+    fn new(config: &Log) -> Result<Self, String> {
+        let Some(format) = config
+            .timestamp_format
+            .as_deref()
+            .filter(|_| config.timestamp)
+        else {
+            return Ok(if config.timestamp {
+                Self::Seconds
+            } else {
+                Self::None
+            });
+        };
+        StrftimeItems::new(format)
+            .parse_to_owned()
+            .map(Self::Format)
+            .map_err(|_| {
+                format!(
+                    "log_timestamp_format `{format}` is no format of strftime; write for instance \
+                 `%Y-%m-%dT%H:%M:%S`"
+                )
+            })
+    }
+
+    /// What stands in front of a line.
+    fn now(&self) -> String {
+        let now: DateTime<Local> = Local::now();
+        match self {
+            Self::None => String::new(),
+            Self::Seconds => format!("{}: ", now.timestamp()),
+            Self::Format(items) => {
+                let mut text = String::new();
+                // A format that was parsed can be written.
+                let _ = write!(text, "{}: ", now.format_with_items(items.iter()));
+                text
+            }
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<File, String> {
     OpenOptions::new()
         .create(true)
         .append(true)
         .open(path)
-        .map_err(|error| format!("cannot open the log file {}: {error}", path.display()))
+        .map_err(|error| {
+            let hint = if error.kind() == io::ErrorKind::NotFound {
+                let folder = path.parent().unwrap_or(path).display();
+                format!("; make its folder with `mkdir -p {folder}`")
+            } else {
+                String::new()
+            };
+            format!("cannot open the log file {}: {error}{hint}", path.display())
+        })
 }
 
 /// The system's log, by its socket (RFC 3164 as syslog(3) writes it).

@@ -5,6 +5,7 @@
 //! | `mod.rs` | a broker from a configuration: bind, run, stop |
 //! | `hub.rs` | the core behind its lock, wake-ups, time |
 //! | `listener.rs` | sockets that accept |
+//! | `greeting.rs` | a connection before its session |
 //! | `connection.rs` | one connection's bytes |
 //! | `credentials.rs` | who may come in |
 //! | `link.rs` | clients within the process |
@@ -15,11 +16,14 @@
 pub mod cli;
 mod connection;
 mod credentials;
+mod greeting;
 mod hub;
 mod link;
 mod listener;
 mod log;
 mod process;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::future::Future;
@@ -29,15 +33,16 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::auth::Acl;
 use crate::broker::{Core, Policy, Settings};
+use crate::client::{Client, ConnectError};
 use crate::config::{Config, Listener, LogType};
 use connection::Door;
 use credentials::Credentials;
 use hub::Hub;
-pub use link::Link;
+pub use link::{Link, Links};
 use log::Logger;
 
 /// How long clients get to read that the broker ends.
@@ -49,7 +54,9 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// ```
 /// use moustique::{Broker, config::Config};
 ///
-/// let config = Config::parse("listener 0 127.0.0.1\nallow_anonymous true\nlog_dest none", "example")?;
+/// let text = "listener 1883 127.0.0.1\nallow_anonymous true\nlog_dest none\n";
+/// let mut config = Config::parse(text, "example")?;
+/// config.listeners[0].port = 0; // any that is free
 /// let running = Broker::bind(config)?.start()?;
 /// println!("listening on {}", running.addresses()[0]);
 /// running.stop();
@@ -97,10 +104,10 @@ impl Broker {
                  `allow_anonymous true` or a `password_file`, and start with -c FILE.",
             );
         }
-        let mut doors = Vec::new();
+        let (mut doors, hashing) = (Vec::new(), credentials::hashing());
         // 0 is for connections within the process.
         for (number, listener) in (1..).zip(&config.listeners) {
-            let door = door(number, listener, &config, &logger)?;
+            let door = door(number, listener, &config, Arc::clone(&hashing), &logger)?;
             let (sockets, notices) = listener::bind(listener).map_err(StartError)?;
             for notice in notices {
                 logger.write(LogType::Notice, &notice);
@@ -139,6 +146,11 @@ impl Broker {
         self.hub.logger().write(LogType::Warning, text);
     }
 
+    /// Connects clients within the process, once the broker runs.
+    pub fn links(&self) -> Links {
+        Links(Arc::clone(&self.hub))
+    }
+
     /// Runs until `shutdown` is ready, then tells the clients and ends. Wants
     /// a tokio runtime with I/O and time.
     ///
@@ -175,7 +187,6 @@ impl Broker {
         let runtime = runtime()?;
         let (hub, addresses) = (Arc::clone(&self.hub), self.addresses.clone());
         let (stop, stopped) = oneshot::channel::<()>();
-        let handle = runtime.handle().clone();
         let thread = std::thread::Builder::new()
             .name("mqtt-broker".into())
             .spawn(move || {
@@ -187,7 +198,6 @@ impl Broker {
         Ok(Running {
             hub,
             addresses,
-            handle,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -199,7 +209,6 @@ impl Broker {
 pub struct Running {
     hub: Arc<Hub>,
     addresses: Vec<SocketAddr>,
-    handle: tokio::runtime::Handle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<Result<(), StartError>>>,
 }
@@ -210,10 +219,17 @@ impl Running {
         &self.addresses
     }
 
-    /// A connection within the process, for a client of this library. It needs
-    /// no password and has all rights.
-    pub fn link(&self) -> Link {
-        link::open(&self.hub, &self.handle)
+    /// Connects clients within the process.
+    pub fn links(&self) -> Links {
+        Links(Arc::clone(&self.hub))
+    }
+
+    /// A client within the process; see [`Links::link`].
+    ///
+    /// # Errors
+    /// The broker refused, or has ended.
+    pub async fn link(&self, client_id: &str) -> Result<Client<Link>, ConnectError> {
+        self.links().link(client_id).await
     }
 
     /// Ends the broker and waits until it has ended.
@@ -255,6 +271,7 @@ fn door(
     number: usize,
     listener: &Listener,
     config: &Config,
+    hashing: Arc<Semaphore>,
     logger: &Logger,
 ) -> Result<Door, StartError> {
     let fail = |error: crate::auth::LoadError| StartError(error.to_string());
@@ -286,7 +303,7 @@ fn door(
     };
     Ok(Door {
         policy: Arc::new(policy),
-        credentials: Credentials::load(&listener.security).map_err(fail)?,
+        credentials: Credentials::load(&listener.security, hashing).map_err(fail)?,
         max_packet_size: config.limits.max_packet_size,
     })
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Uid, User, getuid, setgid, setgroups, setuid};
 
 /// Goes into the background: a child goes on, the caller's process ends.
@@ -13,6 +14,14 @@ use nix::unistd::{Gid, Uid, User, getuid, setgid, setgroups, setuid};
 pub(super) fn daemonize() -> Result<(), String> {
     nix::unistd::daemon(true, false)
         .map_err(|error| format!("cannot go into the background: {error}"))
+}
+
+/// Lets the process open as many connections as the system allows it. Best
+/// effort: with fewer it serves fewer.
+pub(super) fn raise_descriptor_limit() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
 }
 
 /// A file with the number of the process, removed when the broker ends.

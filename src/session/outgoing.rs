@@ -139,7 +139,7 @@ impl<M> Outgoing<M> {
     /// Notes that `message` is sent at `qos` (1 or 2) and gives it a packet
     /// identifier. Ask [`has_room`](Self::has_room) first.
     pub fn send(&mut self, message: M, qos: QoS) -> u16 {
-        let id = self.free_id();
+        let id = self.unused_id();
         let stage = match qos {
             QoS::ExactlyOnce => Stage::AwaitsPubRec(message),
             _ => Stage::AwaitsPubAck(message),
@@ -155,9 +155,10 @@ impl<M> Outgoing<M> {
         id
     }
 
-    /// The next identifier that no packet in flight has. There is one, because
+    /// The next identifier that no packet in flight has, also for SUBSCRIBE
+    /// and UNSUBSCRIBE, which share the numbers (2.2.1). There is one, because
     /// a window is at most 65 535 and `has_room` keeps it from filling.
-    fn free_id(&mut self) -> u16 {
+    pub fn unused_id(&mut self) -> u16 {
         loop {
             self.last_id = self.last_id.checked_add(1).unwrap_or(1);
             if !self.inflight.contains_key(&self.last_id) {
@@ -265,6 +266,28 @@ impl<M> Outgoing<M> {
             .collect();
         ids.sort_unstable();
         self.resend = ids.into_iter().map(|(_, id)| id).collect();
+    }
+
+    /// A new connection finds that the peer has lost the session: messages in
+    /// flight are new again and go back to the head of the queue, in their
+    /// order. Those that the peer has taken with PUBREC are done.
+    pub fn restart(&mut self, window: u16) {
+        self.window = window.max(1);
+        self.resend.clear();
+        let mut unacknowledged: Vec<_> = self
+            .inflight
+            .drain()
+            .filter_map(|(_, entry)| match entry.stage {
+                Stage::AwaitsPubAck(message) | Stage::AwaitsPubRec(message) => {
+                    Some((entry.order, message))
+                }
+                Stage::AwaitsPubComp => None,
+            })
+            .collect();
+        unacknowledged.sort_unstable_by_key(|(order, _)| *order);
+        for (_, message) in unacknowledged.into_iter().rev() {
+            self.queue.push_front(message);
+        }
     }
 
     /// The next packet to send again, if there is one and the window allows it.
@@ -379,6 +402,18 @@ mod tests {
         let mut flow = sent(9, 1, QoS::ExactlyOnce);
         assert!(flow.give_up(1));
         assert_eq!(flow.pubcomp(1), Ok(()));
+    }
+
+    #[test]
+    fn a_lost_session_makes_messages_new_again_in_order() {
+        let mut flow = sent(9, 3, QoS::ExactlyOnce);
+        flow.push(40);
+        assert_eq!(flow.pubrec(2, false), Ok(PubRec::Release(20)));
+        flow.restart(1);
+        assert_eq!(flow.inflight_len(), 0);
+        assert_eq!(flow.queued().collect::<Vec<_>>(), [&10, &30, &40]);
+        assert_eq!(flow.send(10, QoS::ExactlyOnce), 4, "identifiers go on");
+        assert!(!flow.has_room(), "the new window counts");
     }
 
     #[test]

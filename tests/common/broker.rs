@@ -65,6 +65,15 @@ impl Setup {
         command
     }
 
+    /// As [`Setup::command`], with the log that the configuration asks for: a
+    /// line for each packet would be most of the work under load.
+    pub(crate) fn quiet_command(&self, conf: &str) -> Command {
+        let path = self.write("broker.conf", &with_user(conf));
+        let mut command = Program::Broker.command();
+        command.arg("-c").arg(path);
+        command
+    }
+
     /// Starts the broker and waits until it accepts connections.
     pub(crate) fn start(self, conf: &str) -> Broker {
         let command = self.command(conf);
@@ -87,6 +96,13 @@ impl Broker {
     /// A broker for everybody.
     pub(crate) fn open() -> Self {
         Self::start(OPEN)
+    }
+
+    /// As [`Broker::start`], logging only what the configuration asks for.
+    pub(crate) fn quiet(conf: &str) -> Self {
+        let setup = Setup::new();
+        let command = setup.quiet_command(conf);
+        setup.start_command(command)
     }
 
     /// A broker with this configuration, `{port}` standing for a free port.

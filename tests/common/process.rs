@@ -68,6 +68,10 @@ impl Process {
         }
     }
 
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid.as_raw()
+    }
+
     pub(crate) fn ended(&self) -> bool {
         self.status.read(Option::is_some)
     }

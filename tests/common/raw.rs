@@ -108,6 +108,18 @@ impl Raw {
         self.stream.write_all(bytes).expect("writing to the broker");
     }
 
+    /// For a connection with socket options of its own.
+    pub(crate) fn from_stream(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            received: Vec::new(),
+        }
+    }
+
+    pub(crate) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
     /// As [`Raw::send`], for when the broker may have closed already.
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.stream.write_all(bytes)

@@ -171,13 +171,13 @@ fn who_does_not_read_its_acknowledgements_is_congested() {
     for _ in 0..127 {
         world.send_bytes(client, &pings);
     }
-    assert!(!world.core.is_congested(client.id));
+    assert!(!world.core.outlook(client.id).pause);
     for _ in 0..10 {
         world.send_bytes(client, &pings);
     }
-    assert!(world.core.is_congested(client.id));
+    assert!(world.core.outlook(client.id).pause);
     assert_eq!(world.read(client).len(), 137_000);
-    assert!(!world.core.is_congested(client.id));
+    assert!(!world.core.outlook(client.id).pause);
 }
 
 #[test]

@@ -1,0 +1,231 @@
+//! Connections whose streams the test plays, where need be in virtual time.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::connection::{Door, serve};
+use super::credentials::Credentials;
+use super::hub::Hub;
+use super::log::Logger;
+use crate::broker::{Core, Policy, Settings};
+use crate::config::{Config, LogTypes};
+
+const CONNACK: [u8; 4] = [0x20, 2, 0, 0];
+const PINGREQ: [u8; 2] = [0xC0, 0];
+const PINGRESP: [u8; 2] = [0xD0, 0];
+const DISCONNECT: [u8; 2] = [0xE0, 0];
+
+/// A clean session of MQTT 3.1.1 with a will on `w`, and no keep alive.
+fn connect(id: u8) -> Vec<u8> {
+    let header = [0x10, 19, 0, 4, b'M', b'Q', b'T', b'T', 4, 0b110, 0, 0];
+    [&header[..], &[0, 1, id, 0, 1, b'w', 0, 1, b'!']].concat()
+}
+
+fn hub() -> Result<(Arc<Hub>, Arc<Door>), String> {
+    let config = Config::parse("log_dest none\n", "test").map_err(|error| error.to_string())?;
+    let settings = Settings {
+        log: LogTypes::NONE,
+        sys_interval: 0,
+        ..Settings::default()
+    };
+    let core = Core::new(settings, 0);
+    let hub = Hub::new(core, Instant::now(), Logger::open(&config.log)?);
+    let door = Door {
+        policy: Arc::new(Policy::default()),
+        credentials: Credentials::trusting(),
+        max_packet_size: 1_000_000,
+    };
+    Ok((Arc::new(hub), Arc::new(door)))
+}
+
+struct Client {
+    stream: DuplexStream,
+    served: JoinHandle<()>,
+}
+
+impl Client {
+    /// A connection with room for so many bytes on their way.
+    fn open(hub: &Arc<Hub>, door: &Arc<Door>, pipe: usize) -> Self {
+        let (stream, theirs) = tokio::io::duplex(pipe);
+        let served = serve(Arc::clone(hub), Arc::clone(door), theirs, "test");
+        let served = tokio::spawn(served);
+        Self { stream, served }
+    }
+
+    async fn ask(&mut self, packet: &[u8], answer: &[u8]) {
+        self.stream.write_all(packet).await.unwrap();
+        let mut bytes = vec![0; answer.len()];
+        self.stream.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(bytes, answer);
+    }
+}
+
+/// Brings each chunk with one read, and then nothing.
+struct Script {
+    chunks: VecDeque<Vec<u8>>,
+    written: Arc<Mutex<Vec<u8>>>,
+    /// After so many bytes writing fails, as when the client is gone.
+    breaks_after: usize,
+    ends: bool,
+}
+
+impl Script {
+    fn new(chunks: &[&[u8]]) -> (Self, Arc<Mutex<Vec<u8>>>) {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let script = Self {
+            chunks: chunks.iter().map(|chunk| chunk.to_vec()).collect(),
+            written: Arc::clone(&written),
+            breaks_after: usize::MAX,
+            ends: false,
+        };
+        (script, written)
+    }
+}
+
+impl AsyncRead for Script {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.chunks.pop_front() {
+            Some(chunk) => buffer.put_slice(&chunk),
+            None if self.ends => {}
+            None => return Poll::Pending,
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Script {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, b: &[u8]) -> Poll<io::Result<usize>> {
+        let mut written = self.written.lock();
+        if written.len() + b.len() > self.breaks_after {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        written.extend_from_slice(b);
+        Poll::Ready(Ok(b.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_several_reads_in_one_go_ask_for_is_answered() {
+    let (hub, door) = hub().unwrap();
+    let (script, written) = Script::new(&[&connect(b'a'), &PINGREQ, &PINGREQ, &PINGREQ]);
+    let served = serve(hub, door, script, "test");
+    // Nobody wakes it: what is left undone now stays undone.
+    assert!(timeout(Duration::from_secs(60), served).await.is_err());
+    assert_eq!(
+        *written.lock(),
+        [&CONNACK[..], &PINGRESP, &PINGRESP, &PINGRESP].concat()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_sends_no_more_gets_its_answers() {
+    let (hub, door) = hub().unwrap();
+    for chunks in [vec![connect(b'a')], vec![connect(b'a'), PINGREQ.to_vec()]] {
+        let chunks: Vec<_> = chunks.iter().map(Vec::as_slice).collect();
+        let (mut script, written) = Script::new(&chunks);
+        script.ends = true;
+        serve(Arc::clone(&hub), Arc::clone(&door), script, "test").await;
+        let answers = [&CONNACK[..], &PINGRESP].concat();
+        assert_eq!(*written.lock(), answers[..2 + 2 * chunks.len()]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_goodbye_before_the_connection_breaks_counts() {
+    let (hub, door) = hub().unwrap();
+    let mut heir = Client::open(&hub, &door, 4096);
+    heir.ask(&connect(b'h'), &CONNACK).await;
+    let subscribe = [0x82, 6, 0, 1, 0, 1, b'w', 0];
+    heir.ask(&subscribe, &[0x90, 3, 0, 1, 0]).await;
+
+    let (mut script, _) = Script::new(&[&connect(b'a'), &PINGREQ, &DISCONNECT]);
+    script.breaks_after = CONNACK.len();
+    serve(Arc::clone(&hub), Arc::clone(&door), script, "test").await;
+    heir.ask(&PINGREQ, &PINGRESP).await; // and no will before it
+
+    let (mut script, _) = Script::new(&[&connect(b'a'), &PINGREQ]);
+    script.breaks_after = CONNACK.len();
+    serve(Arc::clone(&hub), Arc::clone(&door), script, "test").await;
+    heir.ask(&[], &[0x30, 4, 0, 1, b'w', b'!']).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_connect_ends_after_half_a_minute() {
+    let (hub, door) = hub().unwrap();
+    let mut slow = Client::open(&hub, &door, 4096);
+    for byte in &connect(b'a')[..19] {
+        slow.stream.write_all(&[*byte]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+    }
+    assert!(!slow.served.is_finished());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(slow.stream.read(&mut [0; 8]).await.unwrap(), 0, "closed");
+    drop(slow.stream);
+    slow.served.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_reads_nothing_cannot_hold_on_to_a_connection_that_is_over() {
+    let (hub, door) = hub().unwrap();
+    let mut stuck = Client::open(&hub, &door, 64);
+    stuck.ask(&connect(b'a'), &CONNACK).await;
+    stuck.stream.write_all(&PINGREQ.repeat(1000)).await.unwrap();
+    assert!(!stuck.served.is_finished());
+
+    let mut next = Client::open(&hub, &door, 64);
+    next.ask(&connect(b'a'), &CONNACK).await; // takes the session over
+    timeout(Duration::from_secs(6), stuck.served)
+        .await
+        .expect("the old connection ends")
+        .unwrap();
+    next.ask(&PINGREQ, &PINGRESP).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_were_stuck_arrive_once_they_are_read() {
+    let (hub, door) = hub().unwrap();
+    let mut client = Client::open(&hub, &door, 64);
+    client.ask(&connect(b'a'), &CONNACK).await;
+    let count = 300_000; // more than an outbox takes
+    let (mut reader, mut writer) = tokio::io::split(client.stream);
+    let writer = tokio::spawn(async move {
+        writer.write_all(&PINGREQ.repeat(count)).await.unwrap();
+        writer
+    });
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(!writer.is_finished(), "the client is not read any more");
+    let mut answers = vec![0; 2 * count];
+    reader.read_exact(&mut answers).await.unwrap();
+    assert_eq!(answers, PINGRESP.repeat(count));
+    writer.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_small() {
+    let (hub, door) = hub().unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap());
+    let size = size_of_val(&serve(hub, door, stream.await.unwrap(), "test"));
+    assert!(size <= 256, "the future of a connection takes {size} bytes");
+}

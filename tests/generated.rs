@@ -1,0 +1,60 @@
+//! Completions and man pages are made from the same definitions as the
+//! parsers. This test tells when the files in the repository are out of date;
+//! `MOUSTIQUE_WRITE=1 cargo test --test generated` writes them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Command;
+use clap_complete::Shell;
+
+/// The programs, with the section of their man page.
+fn programs() -> Vec<(Command, &'static str)> {
+    vec![
+        (moustique::server::cli::command(), "8"),
+        (moustique::client::cli::pub_command(), "1"),
+        (moustique::client::cli::sub_command(), "1"),
+        (moustique::client::cli::rr_command(), "1"),
+        (moustique::auth::cli::command(), "1"),
+    ]
+}
+
+#[test]
+fn completions_and_man_pages_are_up_to_date() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let write = std::env::var_os("MOUSTIQUE_WRITE").is_some();
+    let mut stale = Vec::new();
+    for (path, content) in programs().into_iter().flat_map(generate) {
+        let file = root.join(&path);
+        if write {
+            fs::create_dir_all(file.parent().unwrap_or(root)).unwrap();
+            fs::write(&file, &content).unwrap();
+        } else if fs::read(&file).ok().as_ref() != Some(&content) {
+            stale.push(path);
+        }
+    }
+    assert!(
+        stale.is_empty(),
+        "out of date: {stale:?}; run MOUSTIQUE_WRITE=1 cargo test --test generated"
+    );
+}
+
+/// The files of one program, by their path in the repository.
+fn generate((command, section): (Command, &'static str)) -> Vec<(PathBuf, Vec<u8>)> {
+    let name = command.get_name().to_owned();
+    let mut files = Vec::new();
+    for (shell, file) in [
+        (Shell::Bash, format!("{name}.bash")),
+        (Shell::Zsh, format!("_{name}")),
+        (Shell::Fish, format!("{name}.fish")),
+    ] {
+        let mut content = Vec::new();
+        clap_complete::generate(shell, &mut command.clone(), &name, &mut content);
+        files.push((Path::new("completions").join(file), content));
+    }
+    let mut page = Vec::new();
+    let man = clap_mangen::Man::new(command).section(section).date("");
+    man.render(&mut page).expect("writing to memory");
+    files.push((Path::new("man").join(format!("{name}.{section}")), page));
+    files
+}
