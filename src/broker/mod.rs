@@ -8,10 +8,12 @@
 //! | file | concept |
 //! |---|---|
 //! | `mod.rs` | the events |
-//! | `connect.rs` | CONNECT: what is asked, a session's begin, take-over and end |
+//! | `connect.rs` | CONNECT: what is asked and answered |
+//! | `lifetime.rs` | a session's begin, take-over and end |
 //! | `publish.rs` | a publication on its way in, and wills |
 //! | `fanout.rs` | one publication while it is handed out |
 //! | `peers.rs` | the way into outboxes and queues, and acknowledgements |
+//! | `pressure.rs` | publishers that wait for a full receiver |
 //! | `subscribe.rs` | SUBSCRIBE and UNSUBSCRIBE |
 //! | `subscriptions.rs` | who is interested in what; routes |
 //! | `retained.rs` | the last message of each topic |
@@ -23,7 +25,9 @@ mod batch;
 mod connect;
 mod connection;
 mod fanout;
+mod lifetime;
 mod peers;
+mod pressure;
 mod publication;
 mod publish;
 mod refusal;

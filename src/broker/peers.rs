@@ -8,15 +8,14 @@ use slab::Slab;
 use super::Effects;
 use super::connection::{Connection, ConnectionId, Stage};
 use super::fanout::Fanout;
-use super::publication::{Delivery, publish_packet};
+use super::publication::Delivery;
 use super::session::{Session, SessionId};
 use super::settings::Settings;
 use super::stats::Stats;
 use super::subscriptions::Target;
 use super::timers::{Millis, Timer, Timers};
-use crate::codec::{Ack, AckKind, Packet, Properties, Property, QoS, ReasonCode, Version};
+use crate::codec::{Ack, AckKind, Packet, Properties, QoS, ReasonCode, Version};
 use crate::config::LogType;
-use crate::session::aliases::Alias;
 use crate::session::{PubRec, Resend};
 
 /// The size of an outbox, in bytes, from which deliveries wait in the queue
@@ -26,9 +25,6 @@ pub(super) const SOFT_LIMIT: usize = 64 * 1024;
 /// The size from which QoS 0 is lost even if the receiver drains: what many
 /// publishers together may add before each of them pauses.
 const HARD_LIMIT: usize = 4 * 1024 * 1024;
-
-/// How long a receiver may hold publishers of QoS 0 up, in milliseconds.
-const HOLD_UP: Millis = 100;
 
 #[derive(Debug)]
 pub(super) struct Peers {
@@ -296,7 +292,7 @@ impl Peers {
             return;
         };
         let now = self.now;
-        if !fits(connection, &delivery, now) {
+        if !connection.fits(&delivery, now) {
             return;
         }
         let packet_id = match delivery.qos {
@@ -304,7 +300,7 @@ impl Peers {
             qos => session.outgoing.send(delivery.clone(), qos),
         };
         open_outbox(connection, &mut self.effects, &mut self.spare);
-        append_delivery(connection, &delivery, packet_id, false, now);
+        connection.append(&delivery, packet_id, false, now);
         let publication = &delivery.publication;
         self.stats.count_publish_sent(publication.payload.len());
         let length = publication.payload.len();
@@ -383,70 +379,6 @@ impl Peers {
         }
     }
 
-    /// The publisher stops reading until the receiver's outbox is taken.
-    fn hold_up(&mut self, publisher: Option<SessionId>, receiver: ConnectionId) {
-        let Some(publisher) = publisher
-            .and_then(|id| self.sessions.get(id.slot as usize))
-            .and_then(|session| session.connection)
-        else {
-            return;
-        };
-        let now = self.now;
-        let Some(connection) = self.connection(receiver) else {
-            return;
-        };
-        if connection.stalled || connection.holds_up.contains(&publisher) {
-            return;
-        }
-        if connection.holds_up.is_empty() {
-            connection.holds_up_since = now;
-        }
-        connection.holds_up.push(publisher);
-        if !std::mem::replace(&mut connection.watched, true) {
-            self.timers.set(now + HOLD_UP, Timer::Stalled(receiver));
-        }
-        if let Some(publisher) = self.connection(publisher) {
-            publisher.held_up_by += 1;
-        }
-    }
-
-    /// A receiver that held publishers up for too long doesn't any more.
-    pub(super) fn check_stalled(&mut self, receiver: ConnectionId) {
-        let now = self.now;
-        let Some(connection) = self.connection(receiver) else {
-            return;
-        };
-        let due = connection.holds_up_since + HOLD_UP;
-        if connection.holds_up.is_empty() {
-            connection.watched = false;
-        } else if due > now {
-            self.timers.set(due, Timer::Stalled(receiver));
-        } else {
-            connection.watched = false;
-            connection.stalled = true;
-            self.let_go(receiver);
-        }
-    }
-
-    /// Publishers that waited for a receiver go on.
-    pub(super) fn let_go(&mut self, receiver: ConnectionId) {
-        let Some(connection) = self.connection(receiver) else {
-            return;
-        };
-        for publisher in std::mem::take(&mut connection.holds_up) {
-            let Some(connection) = self.connections.get_mut(publisher.slot()) else {
-                continue;
-            };
-            if connection.id != publisher {
-                continue;
-            }
-            connection.held_up_by -= 1;
-            if connection.held_up_by == 0 {
-                urge(connection, &mut self.effects);
-            }
-        }
-    }
-
     /// Moves deliveries from the queue to the outbox as far as both limits
     /// allow. True: the outbox is full, and more could follow.
     pub(super) fn pump(&mut self, id: ConnectionId) -> bool {
@@ -474,7 +406,7 @@ impl Peers {
                 }
                 Some(Resend::Publish(packet_id, delivery)) => {
                     let delivery = delivery.clone();
-                    if !fits(connection, &delivery, self.now) {
+                    if !connection.fits(&delivery, self.now) {
                         if flow.outgoing.give_up(packet_id) {
                             let done = ReasonCode::SUCCESS;
                             self.acknowledge(id, AckKind::PubRel, packet_id, done);
@@ -482,7 +414,7 @@ impl Peers {
                         continue;
                     }
                     open_outbox(connection, &mut self.effects, &mut self.spare);
-                    append_delivery(connection, &delivery, packet_id, true, self.now);
+                    connection.append(&delivery, packet_id, true, self.now);
                     self.stats
                         .count_publish_sent(delivery.publication.payload.len());
                     continue;
@@ -575,67 +507,7 @@ fn tell(connection: &mut Connection, effects: &mut Effects) {
 
 /// Asks the shell to look at a connection even if it was asked before: it may
 /// have been unable to take the outbox.
-fn urge(connection: &mut Connection, effects: &mut Effects) {
+pub(super) fn urge(connection: &mut Connection, effects: &mut Effects) {
     connection.told = true;
     effects.wake.push(connection.id);
-}
-
-/// Whether the client takes a packet of that size. Asked before the delivery
-/// is given a packet identifier or an alias (3.1.2.11.4).
-fn fits(connection: &Connection, delivery: &Delivery, now: Millis) -> bool {
-    plain_len(connection, delivery, now) <= connection.max_packet_size
-}
-
-/// The length of the packet without an alias; not looked at where the client
-/// takes any.
-fn plain_len(connection: &Connection, delivery: &Delivery, now: Millis) -> usize {
-    if connection.max_packet_size == usize::MAX {
-        return 0;
-    }
-    let properties = properties_for(connection, delivery, now);
-    let id = u16::from(delivery.qos != QoS::AtMostOnce);
-    publish_packet(&delivery.publication.topic, delivery, properties, id, false)
-        .encoded_len(connection.version)
-}
-
-fn properties_for<'a>(
-    connection: &Connection,
-    delivery: &'a Delivery,
-    now: Millis,
-) -> Properties<'a> {
-    match connection.version {
-        Version::V5 => delivery.publication.delivery_properties(&delivery.ids, now),
-        _ => Properties::new(),
-    }
-}
-
-fn append_delivery(
-    connection: &mut Connection,
-    delivery: &Delivery,
-    packet_id: u16,
-    dup: bool,
-    now: Millis,
-) {
-    let room_for_alias = connection
-        .max_packet_size
-        .saturating_sub(plain_len(connection, delivery, now))
-        >= 4;
-    let mut properties = properties_for(connection, delivery, now);
-    let mut topic = &*delivery.publication.topic;
-    // An alias takes three bytes; it must not make a packet longer.
-    if let Some(aliases) = &mut connection.assigned_aliases
-        && topic.len() > 3
-        && room_for_alias
-    {
-        match aliases.assign(topic) {
-            Alias::None => {}
-            Alias::New(alias) => properties.push(Property::TopicAlias(alias)),
-            Alias::Known(alias) => {
-                properties.push(Property::TopicAlias(alias));
-                topic = "";
-            }
-        }
-    }
-    publish_packet(topic, delivery, properties, packet_id, dup)
-        .encode(connection.version, &mut connection.outbox);
 }
