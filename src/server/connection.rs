@@ -145,6 +145,8 @@ enum Read {
     Drained,
     /// The buffer was full: others first, then us again.
     Again,
+    /// It stopped, or didn't begin, for a pause; nothing else wakes us after it.
+    Paused,
     /// The client sends no more.
     Ended,
 }
@@ -158,7 +160,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// is over: `Ok` where the core ended it.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.register(context);
-        let was_paused = self.paused;
         let read = match self.exchange(context) {
             Ok(read) => read,
             Err(error) => {
@@ -174,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if read == Read::Ended {
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
-        let resumed = was_paused && !self.paused;
+        let resumed = read == Read::Paused && !self.paused;
         if read == Read::Again || resumed || self.more && self.writing.is_empty() {
             context.waker().wake_by_ref();
         }
@@ -185,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.flush(context)?;
         let mut taken = false;
         let read = if self.paused {
-            Read::Drained
+            Read::Paused
         } else {
             self.read(context, &mut taken)?
         };
@@ -225,7 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Ok(Read::Ended);
             }
             if self.paused || self.closing {
-                return Ok(Read::Drained);
+                return Ok(Read::Paused);
             }
             if full {
                 return Ok(Read::Again);
