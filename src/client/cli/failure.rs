@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::io::{self, Write as _};
 
+use super::texts;
+
 /// A reason to end, with what is printed and the exit code.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Failure {
@@ -11,6 +13,8 @@ pub(super) enum Failure {
     Usage(String),
     /// Something else: the whole text as it is printed, and the exit code.
     Other(String, u8),
+    /// The same, with a hint below it for a person at a terminal.
+    Hinted(String, u8, String),
     /// All was said already.
     Silent(u8),
 }
@@ -23,6 +27,14 @@ impl Failure {
     /// `Error: …` on one line, exit code 1.
     pub(super) fn plain(what: impl Display) -> Self {
         Self::Other(format!("Error: {what}"), 1)
+    }
+
+    /// Adds a hint to a failure that isn't one of usage.
+    pub(super) fn with_hint(self, hint: Option<String>) -> Self {
+        match (self, hint) {
+            (Self::Other(text, code), Some(hint)) => Self::Hinted(text, code, hint),
+            (other, _) => other,
+        }
     }
 
     /// Prints what there is to print and gives the exit code. `--quiet`
@@ -38,6 +50,13 @@ impl Failure {
             Self::Other(text, code) => {
                 if !quiet {
                     complain(text);
+                }
+                *code
+            }
+            Self::Hinted(text, code, hint) => {
+                if !quiet {
+                    complain(text);
+                    texts::hint(hint);
                 }
                 *code
             }

@@ -24,19 +24,19 @@ const PROTOCOL_TEXT: &str =
 /// A failure to reach the broker at all.
 pub(super) fn unreachable(error: &io::Error, endpoint: &Endpoint) -> Failure {
     if is_lookup_error(error) {
-        hint("is the name of the broker (-h) right, and does this machine have a network?");
-        return Failure::Other("Unable to connect (Lookup error.).".to_owned(), 1);
+        let hint = "is the name of the broker (-h) right, and does this machine have a network?";
+        return Failure::Other("Unable to connect (Lookup error.).".to_owned(), 1)
+            .with_hint(Some(hint.to_owned()));
     }
-    if error.kind() == io::ErrorKind::ConnectionRefused {
-        hint(&match endpoint {
-            Endpoint::Tcp { host, port, .. } => format!(
-                "nothing listens on {host} port {port}. Is the broker running, and does it accept \
-                 connections from other machines?"
-            ),
-            Endpoint::Unix(path) => format!("nothing listens on {}", path.display()),
-        });
-    }
-    Failure::plain(system_text(error))
+    let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+    let hint = refused.then(|| match endpoint {
+        Endpoint::Tcp { host, port, .. } => format!(
+            "nothing listens on {host} port {port}. Is the broker running, and does it accept \
+             connections from other machines?"
+        ),
+        Endpoint::Unix(path) => format!("nothing listens on {}", path.display()),
+    });
+    Failure::plain(system_text(error)).with_hint(hint)
 }
 
 /// The system's words for an error, without the number that Rust appends.
@@ -59,7 +59,6 @@ pub(super) fn not_accepted(
     match error {
         ConnectError::Refused { reason, .. } => {
             let v5 = version == Version::V5;
-            refusal_hint(*reason, v5, user);
             let mut text = format!("Connection error: {}", connack_text(*reason, v5));
             if second_line {
                 text.push('\n');
@@ -69,7 +68,7 @@ pub(super) fn not_accepted(
                     PROTOCOL_TEXT
                 });
             }
-            Failure::Other(text, reason.0)
+            Failure::Other(text, reason.0).with_hint(refusal_hint(*reason, v5, user))
         }
         ConnectError::Lost(_) => disconnected(&DisconnectReason::Lost(None)),
         ConnectError::Protocol(error) => disconnected(&DisconnectReason::Protocol(*error)),
@@ -88,10 +87,13 @@ pub(super) fn disconnected(reason: &DisconnectReason) -> Failure {
         DisconnectReason::KeepAliveTimeout => ("Error: The broker does not answer.", KEEP_ALIVE),
         DisconnectReason::Protocol(_) => (PROTOCOL_TEXT, PROTOCOL),
     };
-    if let DisconnectReason::ByServer { reason, .. } = reason {
-        hint(&format!("the broker ended the connection: {reason}"));
-    }
-    Failure::Other(text.to_owned(), code)
+    let hint = match reason {
+        DisconnectReason::ByServer { reason, .. } => {
+            Some(format!("the broker ended the connection: {reason}"))
+        }
+        _ => None,
+    };
+    Failure::Other(text.to_owned(), code).with_hint(hint)
 }
 
 /// A message or a subscription that cannot be sent.
@@ -114,20 +116,18 @@ pub(super) fn hint(text: &str) {
     }
 }
 
-fn refusal_hint(reason: ReasonCode, v5: bool, user: Option<&str>) {
+fn refusal_hint(reason: ReasonCode, v5: bool, user: Option<&str>) -> Option<String> {
     let unauthorised = match reason.0 {
         4 | 5 => !v5,
         0x86 | 0x87 => true,
         _ => false,
     };
-    if unauthorised {
-        match user {
-            Some(user) => hint(&format!(
-                "the broker doesn't let user '{user}' in: is the password (-P) right?"
-            )),
-            None => hint("the broker wants a user name and a password: -u NAME -P PASSWORD"),
+    unauthorised.then(|| match user {
+        Some(user) => {
+            format!("the broker doesn't let user '{user}' in: is the password (-P) right?")
         }
-    }
+        None => "the broker wants a user name and a password: -u NAME -P PASSWORD".to_owned(),
+    })
 }
 
 /// Why a CONNACK refuses.
