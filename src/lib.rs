@@ -4,7 +4,8 @@
 //!
 //! [`Broker::bind`] makes a broker from a configuration, [`Broker::start`] runs
 //! it on threads of its own (or await [`Broker::run`]), and [`Running::link`]
-//! connects a client within the process, without a socket.
+//! connects a client within the process, without a socket. `examples/embed.rs`
+//! shows all three.
 //!
 //! # Layout
 //!
@@ -12,6 +13,9 @@
 //!
 //! - [`server`]: the shell around the core: listeners, connection tasks,
 //!   credentials, log, the process; the command line of `mqtt-broker`.
+//! - [`client`]: a client for programs like these and for yours; the command
+//!   lines and the output of `mqtt-pub`, `mqtt-sub` and `mqtt-rr`.
+//! - [`transport`]: one stream over TCP and Unix sockets, for clients.
 //! - [`broker`]: the core, a deterministic state machine without I/O: sessions,
 //!   routing, retained messages, wills, limits, `$SYS`.
 //! - [`session`]: QoS 1 and 2 flows in both directions, packet identifiers,
@@ -25,10 +29,12 @@
 
 pub mod auth;
 pub mod broker;
+pub mod client;
 pub mod codec;
 pub mod config;
 pub mod server;
 pub mod session;
 pub mod topic;
+pub mod transport;
 
-pub use server::{Broker, Running, StartError};
+pub use server::{Broker, Links, Running, StartError};

@@ -12,6 +12,9 @@ use clap_complete::Shell;
 fn programs() -> Vec<(Command, &'static str)> {
     vec![
         (moustique::server::cli::command(), "8"),
+        (moustique::client::cli::pub_command(), "1"),
+        (moustique::client::cli::sub_command(), "1"),
+        (moustique::client::cli::rr_command(), "1"),
         (moustique::auth::cli::command(), "1"),
     ]
 }

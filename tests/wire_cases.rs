@@ -203,6 +203,9 @@ impl Case<'_> {
                 hex(&got)
             ));
         }
+        // The next case must not meet this one's subscriptions.
+        let _ = connection.try_send(&[0xe0, 0]);
+        let _ = connection.packet_or_end(ANSWER);
         Ok(())
     }
 }

@@ -21,8 +21,8 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::filter::filter_matches;
 use super::problem::Problem;
+use crate::topic::matches;
 
 /// What a client wants to do with a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,7 +74,7 @@ impl Acl {
         };
         let own_rule = own_rules
             .iter()
-            .find(|rule| rule.grant.speaks_of(access) && filter_matches(&rule.filter, topic));
+            .find(|rule| rule.grant.speaks_of(access) && matches(&rule.filter, topic));
         if let Some(rule) = own_rule {
             return self.decide_by(rule);
         }
@@ -121,9 +121,9 @@ impl Rule {
             return false;
         }
         if !has_placeholder(&self.filter) {
-            return filter_matches(&self.filter, topic);
+            return matches(&self.filter, topic);
         }
-        fill_in(&self.filter, client).is_some_and(|filter| filter_matches(&filter, topic))
+        fill_in(&self.filter, client).is_some_and(|filter| matches(&filter, topic))
     }
 }
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::acl::{Acl, Grant, Rule, has_placeholder};
-use super::filter::is_valid_filter;
 use super::problem::{self, LoadError, Problem};
+use crate::topic::is_valid_filter;
 
 impl Acl {
     /// Reads the file at `path`, or tells everything that is wrong in it.

@@ -8,7 +8,6 @@
 pub mod acl;
 mod acl_parse;
 pub mod cli;
-pub mod filter;
 pub mod hash;
 pub mod passwd_edit;
 pub mod passwd_file;

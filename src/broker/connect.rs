@@ -1,18 +1,17 @@
-//! CONNECT (3.1): what a client may ask for, and how a session begins, is
-//! taken over and ends.
+//! CONNECT (3.1): what a client may ask for, and what it is answered.
 
 use std::sync::Arc;
 
 use super::connection::{ConnectionId, Stage};
 use super::publication::{MessageProperties, Publication};
-use super::session::{Session, SessionId, Will};
+use super::session::Will;
 use super::timers::{Millis, Timer};
 use super::{Core, Policy, Refusal};
 use crate::codec::{
     ConnAck, Connect, Packet, Properties, Property, ReasonCode, RefusedConnect, Version,
 };
 use crate::config::LogType;
-use crate::session::{Incoming, Outgoing, aliases};
+use crate::session::aliases;
 
 /// What authentication said about a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +21,6 @@ pub enum Decision {
     /// They are wrong or missing.
     Denied,
 }
-
-/// A session expiry interval that never ends (3.1.2.11.2).
-const NEVER: Millis = Millis::MAX;
 
 impl Core {
     /// A connection brought its CONNECT. `nonce` is a fresh random number, for
@@ -51,7 +47,7 @@ impl Core {
         let policy = Arc::clone(&connection.policy);
         let outcome = self
             .admit(&policy, connect, decision, nonce)
-            .map(|client_id| self.accept(id, connect, client_id));
+            .map(|client_id| self.accept(id, &policy, connect, client_id));
         if let Err(refusal) = outcome {
             self.refuse(id, connect, refusal);
         }
@@ -135,8 +131,8 @@ impl Core {
             return Err(Refusal::AuthenticationMethod);
         }
         let client_id = client_id(policy, connect, nonce)?;
-        let too_long = connect.keep_alive > self.peers.settings.max_keep_alive;
-        if too_long && connect.version != Version::V5 {
+        let keep_alive = self.peers.settings.keep_alive(connect.keep_alive);
+        if keep_alive != connect.keep_alive && connect.version != Version::V5 {
             return Err(Refusal::KeepAliveTooLong);
         }
         if let Some(will) = &connect.will {
@@ -155,27 +151,36 @@ impl Core {
         {
             return Err(Refusal::NotAuthorized);
         }
+        let here = self.connected_by_listener.get(&policy.listener);
+        let full = self.connected >= self.peers.settings.max_connections
+            || here.is_some_and(|count| *count >= policy.max_connections);
         // A client that takes its own session over needs no further place.
-        let present = self.clients.get(&client_id).and_then(|id| {
-            self.peers
-                .sessions
-                .get(id.slot as usize)
-                .and_then(|session| session.connection)
-        });
-        let here = policy
-            .max_connections
-            .min(self.peers.settings.max_connections);
-        if self.connected >= here && present.is_none() {
+        if full && !self.is_connected(&client_id) {
             return Err(Refusal::TooManyConnections);
         }
         Ok(client_id)
     }
 
+    fn is_connected(&self, client_id: &str) -> bool {
+        let session = self.clients.get(client_id);
+        session
+            .and_then(|id| self.peers.sessions.get(id.slot as usize))
+            .is_some_and(|session| session.connection.is_some())
+    }
+
     /// Begins or takes up a session, and says so.
-    fn accept(&mut self, id: ConnectionId, connect: &Connect<'_>, client_id: Arc<str>) {
+    fn accept(
+        &mut self,
+        id: ConnectionId,
+        policy: &Arc<Policy>,
+        connect: &Connect<'_>,
+        client_id: Arc<str>,
+    ) {
         let now = self.peers.now;
         let existing = self.clients.get(&client_id).copied();
         if let Some(session) = existing {
+            // It may be due, and its timer not have been looked at.
+            self.check_session_end(session);
             self.take_over(session);
         }
         // The old connection's end may have ended the session.
@@ -186,8 +191,12 @@ impl Core {
             self.end_session(session);
         }
         let resumed = existing.filter(|_| !connect.clean_start);
-        let session = resumed.unwrap_or_else(|| self.new_session(id, connect, &client_id));
+        let session = resumed.unwrap_or_else(|| self.new_session(policy, connect, &client_id));
         self.connected += 1;
+        *self
+            .connected_by_listener
+            .entry(policy.listener)
+            .or_default() += 1;
         let stats = &mut self.peers.stats;
         stats.clients_maximum = stats.clients_maximum.max(self.connected);
 
@@ -202,15 +211,7 @@ impl Core {
             .will
             .as_ref()
             .map(|will| Box::new(stored_will(will)));
-        let keep_alive = connect.keep_alive.min(self.peers.settings.max_keep_alive);
-        let keep_alive = match connect.keep_alive {
-            0 if self.peers.settings.max_keep_alive < u16::MAX
-                && connect.version == Version::V5 =>
-            {
-                self.peers.settings.max_keep_alive
-            }
-            _ => keep_alive,
-        };
+        let keep_alive = self.peers.settings.keep_alive(connect.keep_alive);
         let aliases = crate::property!(connect.properties, TopicAliasMaximum)
             .unwrap_or(0)
             .min(self.peers.settings.max_topic_alias_broker);
@@ -227,7 +228,6 @@ impl Core {
         connection.assigned_aliases =
             (aliases > 0).then(|| Box::new(aliases::Assigned::new(aliases)));
         let (patience, peer) = (connection.patience, connection.peer.clone());
-        let policy = Arc::clone(&connection.policy);
         if patience > 0 {
             self.peers.timers.set(now + patience, Timer::KeepAlive(id));
         }
@@ -235,7 +235,7 @@ impl Core {
             session.connection = Some(id);
             session.version = connect.version;
             session.username = connect.username.map(Into::into);
-            session.policy = Arc::clone(&policy);
+            session.policy = Arc::clone(policy);
             session.expiry = expiry;
             session.will = will;
             session.outgoing.resume(window);
@@ -255,7 +255,15 @@ impl Core {
         });
         let server_keep_alive = (keep_alive != connect.keep_alive).then_some(keep_alive);
         let assigned = connect.client_id.is_empty().then_some(&*client_id);
-        self.greet(id, &policy, resumed.is_some(), assigned, server_keep_alive);
+        let wanted =
+            super::lifetime::wanted_expiry(connect.version, connect.clean_start, expiry_interval);
+        let granted = (expiry < wanted).then_some((expiry / 1000) as u32);
+        let granted = Granted {
+            assigned,
+            keep_alive: server_keep_alive,
+            session_expiry: granted,
+        };
+        self.greet(id, policy, resumed.is_some(), &granted);
         self.peers.pump(id);
     }
 
@@ -265,8 +273,7 @@ impl Core {
         id: ConnectionId,
         policy: &Policy,
         session_present: bool,
-        assigned: Option<&str>,
-        keep_alive: Option<u16>,
+        granted: &Granted<'_>,
     ) {
         let Some(connection) = self.peers.connection(id) else {
             return;
@@ -278,11 +285,14 @@ impl Core {
             if policy.max_topic_alias > 0 {
                 properties.push(Property::TopicAliasMaximum(policy.max_topic_alias));
             }
-            if let Some(client_id) = assigned {
+            if let Some(client_id) = granted.assigned {
                 properties.push(Property::AssignedClientIdentifier(client_id));
             }
-            if let Some(seconds) = keep_alive {
+            if let Some(seconds) = granted.keep_alive {
                 properties.push(Property::ServerKeepAlive(seconds));
+            }
+            if let Some(seconds) = granted.session_expiry {
+                properties.push(Property::SessionExpiryInterval(seconds));
             }
             if policy.max_qos < 2 {
                 properties.push(Property::MaximumQoS(policy.max_qos));
@@ -322,165 +332,13 @@ impl Core {
         self.detach(id, true);
         self.peers.end(id);
     }
+}
 
-    /// Ends the connection that a session has, because another one came.
-    fn take_over(&mut self, session: SessionId) {
-        let Some(session) = self.peers.session(session) else {
-            return;
-        };
-        let client_id = Arc::clone(&session.client_id);
-        if let Some(old) = session.connection {
-            self.peers.log_connection(|_| {
-                format!("Client {client_id} already connected, closing old connection.")
-            });
-            self.close(old, Refusal::TakenOver);
-        }
-    }
-
-    fn new_session(
-        &mut self,
-        connection: ConnectionId,
-        connect: &Connect<'_>,
-        client_id: &Arc<str>,
-    ) -> SessionId {
-        self.last_generation = self.last_generation.wrapping_add(1);
-        let policy = self
-            .peers
-            .connection(connection)
-            .map(|c| Arc::clone(&c.policy));
-        let entry = self.peers.sessions.vacant_entry();
-        let id = SessionId {
-            slot: entry.key() as u32,
-            generation: self.last_generation,
-        };
-        entry.insert(Session {
-            id,
-            client_id: Arc::clone(client_id),
-            username: None,
-            policy: policy.unwrap_or_default(),
-            version: connect.version,
-            connection: None,
-            expiry: 0,
-            ends_at: NEVER,
-            will: None,
-            outgoing: Outgoing::new(1),
-            queued_bytes: 0,
-            overflow_told: false,
-            incoming: Incoming::default(),
-            subscriptions: std::collections::HashSet::new(),
-        });
-        self.clients.insert(Arc::clone(client_id), id);
-        id
-    }
-
-    /// How long a session outlives its connection (3.1.2.11.2; in 3.x clean
-    /// session says it), within `persistent_client_expiration`.
-    pub(super) fn session_expiry(
-        &self,
-        version: Version,
-        clean_start: bool,
-        interval: Option<u32>,
-    ) -> Millis {
-        let wanted = match (version, interval) {
-            (Version::V5, Some(u32::MAX)) => NEVER,
-            (Version::V5, interval) => Millis::from(interval.unwrap_or(0)) * 1000,
-            _ if clean_start => 0,
-            _ => NEVER,
-        };
-        wanted.min(self.peers.settings.max_session_expiry)
-    }
-
-    /// Parts a session from its connection, which ends now. `with_will`: not
-    /// by a normal DISCONNECT.
-    pub(super) fn detach(&mut self, id: ConnectionId, with_will: bool) {
-        let now = self.peers.now;
-        let Some(session_id) = self.peers.connection(id).and_then(|c| c.session()) else {
-            return;
-        };
-        if let Some(connection) = self.peers.connection(id) {
-            connection.stage = Stage::Closing;
-            connection.last_route = None;
-        }
-        self.connected -= 1;
-        let Some(session) = self.peers.session(session_id) else {
-            return;
-        };
-        session.connection = None;
-        if !with_will {
-            session.will = None;
-        }
-        let (transient, expiry) = (session.is_transient(), session.expiry);
-        session.ends_at = now.saturating_add(expiry);
-        let ends_at = session.ends_at;
-        if transient {
-            self.end_session(session_id);
-            return;
-        }
-        if let Some(will) = &mut session.will {
-            let due = now + will.delay.min(expiry);
-            will.due = Some(due);
-            self.peers.timers.set(due, Timer::Will(session_id));
-            self.check_will(session_id);
-        }
-        if ends_at != NEVER {
-            self.peers
-                .timers
-                .set(ends_at, Timer::SessionEnd(session_id));
-        }
-    }
-
-    pub(super) fn check_session_end(&mut self, id: SessionId) {
-        let now = self.peers.now;
-        let due = |session: &mut Session| session.connection.is_none() && session.ends_at <= now;
-        if self.peers.session(id).is_some_and(due) {
-            self.peers.stats.expired += 1;
-            self.peers.log_connection(|peers| {
-                let client_id = &peers.sessions[id.slot as usize].client_id;
-                format!("Expiring client {client_id} due to timeout.")
-            });
-            self.end_session(id);
-        }
-    }
-
-    /// Ends a session: its will is due now (3.1.2.5), what it held of shared
-    /// subscriptions goes to other members.
-    pub(super) fn end_session(&mut self, id: SessionId) {
-        if self.peers.session(id).is_none() {
-            return;
-        }
-        let mut session = self.peers.sessions.remove(id.slot as usize);
-        self.clients.remove(&session.client_id);
-        for key in std::mem::take(&mut session.subscriptions) {
-            self.subscriptions.unsubscribe(id, key);
-        }
-        if let Some(will) = session.will.take() {
-            self.publish_will(&session, *will);
-        }
-        let orphans: Vec<_> = session
-            .outgoing
-            .into_undelivered()
-            .filter(|delivery| delivery.group.is_some())
-            .collect();
-        for delivery in orphans {
-            let Some(group) = delivery.group else {
-                continue;
-            };
-            let peers = &self.peers;
-            let chosen = self
-                .subscriptions
-                .choose(group, |session| peers.rank(session));
-            if let Some(target) = chosen {
-                let connection = self
-                    .peers
-                    .session(target.session)
-                    .and_then(|s| s.connection);
-                self.peers.enqueue(target.session, delivery);
-                if let Some(connection) = connection {
-                    self.peers.pump(connection);
-                }
-            }
-        }
-    }
+/// What a client gets other than it asked for (3.2.2.3).
+struct Granted<'a> {
+    assigned: Option<&'a str>,
+    keep_alive: Option<u16>,
+    session_expiry: Option<u32>,
 }
 
 /// The client identifier that a client gets, by the rules of its version

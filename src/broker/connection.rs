@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use super::publication::{Delivery, publish_packet};
 use super::session::SessionId;
 use super::settings::Policy;
 use super::subscriptions::Route;
 use super::timers::Millis;
-use crate::codec::Version;
-use crate::session::aliases;
+use crate::codec::{Properties, Property, QoS, Version};
+use crate::session::aliases::{self, Alias};
 
 /// A place in the table of connections. The generation tells a connection
 /// from a later one in the same place, so that an event for one that is gone
@@ -77,5 +78,56 @@ impl Connection {
             Stage::Open(session) => Some(session),
             Stage::Greeting | Stage::Closing => None,
         }
+    }
+
+    /// Whether the client takes a packet of that size. Asked before the
+    /// delivery is given a packet identifier or an alias (3.1.2.11.4).
+    pub(super) fn fits(&self, delivery: &Delivery, now: Millis) -> bool {
+        self.plain_len(delivery, now) <= self.max_packet_size
+    }
+
+    /// The length of the packet without an alias; not looked at where the
+    /// client takes any.
+    fn plain_len(&self, delivery: &Delivery, now: Millis) -> usize {
+        if self.max_packet_size == usize::MAX {
+            return 0;
+        }
+        let properties = self.properties_for(delivery, now);
+        let id = u16::from(delivery.qos != QoS::AtMostOnce);
+        publish_packet(&delivery.publication.topic, delivery, properties, id, false)
+            .encoded_len(self.version)
+    }
+
+    fn properties_for<'a>(&self, delivery: &'a Delivery, now: Millis) -> Properties<'a> {
+        match self.version {
+            Version::V5 => delivery.publication.delivery_properties(&delivery.ids, now),
+            _ => Properties::new(),
+        }
+    }
+
+    /// Appends the packet of a delivery to the outbox.
+    pub(super) fn append(&mut self, delivery: &Delivery, packet_id: u16, dup: bool, now: Millis) {
+        let room = self
+            .max_packet_size
+            .saturating_sub(self.plain_len(delivery, now));
+        let mut properties = self.properties_for(delivery, now);
+        let mut topic = &*delivery.publication.topic;
+        // An alias takes three bytes and may lengthen a length by one; it must
+        // not make a packet longer that it cannot shorten.
+        if let Some(aliases) = &mut self.assigned_aliases
+            && topic.len() > 3
+            && room >= 4
+        {
+            match aliases.assign(topic) {
+                Alias::None => {}
+                Alias::New(alias) => properties.push(Property::TopicAlias(alias)),
+                Alias::Known(alias) => {
+                    properties.push(Property::TopicAlias(alias));
+                    topic = "";
+                }
+            }
+        }
+        publish_packet(topic, delivery, properties, packet_id, dup)
+            .encode(self.version, &mut self.outbox);
     }
 }

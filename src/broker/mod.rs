@@ -8,10 +8,12 @@
 //! | file | concept |
 //! |---|---|
 //! | `mod.rs` | the events |
-//! | `connect.rs` | CONNECT: what is asked, a session's begin, take-over and end |
+//! | `connect.rs` | CONNECT: what is asked and answered |
+//! | `lifetime.rs` | a session's begin, take-over and end |
 //! | `publish.rs` | a publication on its way in, and wills |
 //! | `fanout.rs` | one publication while it is handed out |
 //! | `peers.rs` | the way into outboxes and queues, and acknowledgements |
+//! | `pressure.rs` | publishers that wait for a full receiver |
 //! | `subscribe.rs` | SUBSCRIBE and UNSUBSCRIBE |
 //! | `subscriptions.rs` | who is interested in what; routes |
 //! | `retained.rs` | the last message of each topic |
@@ -23,7 +25,9 @@ mod batch;
 mod connect;
 mod connection;
 mod fanout;
+mod lifetime;
 mod peers;
+mod pressure;
 mod publication;
 mod publish;
 mod refusal;
@@ -77,6 +81,8 @@ pub struct Core {
     sys: sys::Sys,
     last_generation: u32,
     connected: usize,
+    /// The same by the number of the listener.
+    connected_by_listener: HashMap<usize, usize>,
 }
 
 /// What an event asks the shell to do. Drained by the shell after each event.
@@ -139,8 +145,10 @@ impl Core {
             sys: sys::Sys::new(now),
             last_generation: 0,
             connected: 0,
+            connected_by_listener: HashMap::new(),
         };
         broker.start_sys();
+        broker.start_expiry();
         broker
     }
 
@@ -383,6 +391,9 @@ impl Core {
         let Some(connection) = self.peers.connection(id) else {
             return;
         };
+        if connection.stage == Stage::Closing {
+            return;
+        }
         let (version, open) = (connection.version, connection.session().is_some());
         self.peers.log_connection(|peers| {
             format!("Client {} disconnected{}.", peers.name(id), refusal.text())
@@ -424,8 +435,23 @@ impl Core {
                 Timer::Stalled(id) => self.peers.check_stalled(id),
                 Timer::SessionEnd(id) => self.check_session_end(id),
                 Timer::Will(id) => self.check_will(id),
+                Timer::Retained => self.clear_expired_retained(),
                 Timer::Sys => self.update_sys(),
             }
+        }
+    }
+
+    fn clear_expired_retained(&mut self) {
+        let now = self.peers.now;
+        self.retained.clear_expired(now);
+        self.start_expiry();
+    }
+
+    fn start_expiry(&mut self) {
+        if let Some(interval @ 1..) = self.peers.settings.retain_expiry_interval {
+            self.peers
+                .timers
+                .set(self.peers.now + interval, Timer::Retained);
         }
     }
 

@@ -8,16 +8,14 @@ use slab::Slab;
 use super::Effects;
 use super::connection::{Connection, ConnectionId, Stage};
 use super::fanout::Fanout;
-use super::publication::{Delivery, publish_packet};
+use super::publication::Delivery;
 use super::session::{Session, SessionId};
 use super::settings::Settings;
 use super::stats::Stats;
 use super::subscriptions::Target;
 use super::timers::{Millis, Timer, Timers};
-use crate::auth::Access;
-use crate::codec::{Ack, AckKind, Packet, Properties, Property, QoS, ReasonCode, Version};
+use crate::codec::{Ack, AckKind, Packet, Properties, QoS, ReasonCode, Version};
 use crate::config::LogType;
-use crate::session::aliases::Alias;
 use crate::session::{PubRec, Resend};
 
 /// The size of an outbox, in bytes, from which deliveries wait in the queue
@@ -27,9 +25,6 @@ pub(super) const SOFT_LIMIT: usize = 64 * 1024;
 /// The size from which QoS 0 is lost even if the receiver drains: what many
 /// publishers together may add before each of them pauses.
 const HARD_LIMIT: usize = 4 * 1024 * 1024;
-
-/// How long a receiver may hold publishers of QoS 0 up, in milliseconds.
-const HOLD_UP: Millis = 100;
 
 #[derive(Debug)]
 pub(super) struct Peers {
@@ -75,7 +70,7 @@ impl Peers {
                 let will = session(id).and_then(|session| session.will.as_ref());
                 will.is_some_and(|will| will.due == Some(at))
             }
-            Timer::Sys => true,
+            Timer::Retained | Timer::Sys => true,
         });
     }
 
@@ -178,15 +173,11 @@ impl Peers {
             return;
         };
         if target.no_local && fanout.publisher == Some(target.session)
-            || !may_read(session, fanout.topic)
+            || !session.may_read(fanout.topic)
         {
             return;
         }
-        let qos = if self.settings.upgrade_outgoing_qos {
-            target.qos
-        } else {
-            target.qos.min(fanout.qos)
-        };
+        let qos = self.settings.granted(target.qos, fanout.qos);
         let retain = fanout.retain && target.retain_as_published;
         let connection = session
             .connection
@@ -211,12 +202,17 @@ impl Peers {
         let plain = connection.version != Version::V5
             || target.ids.as_slice().is_empty() && connection.assigned_aliases.is_none();
         let roomy = connection.outbox.len() < SOFT_LIMIT;
-        if qos == QoS::AtMostOnce {
-            if !roomy && (connection.stalled || connection.outbox.len() >= HARD_LIMIT) {
-                self.stats.dropped += 1;
-                return;
+        let must_wait = match qos {
+            QoS::AtMostOnce => {
+                if !roomy && (connection.stalled || connection.outbox.len() >= HARD_LIMIT) {
+                    self.stats.dropped += 1;
+                    return;
+                }
+                session.queued_qos0 > 0
             }
-        } else if !(roomy && session.outgoing.queued_len() == 0 && session.outgoing.has_room()) {
+            _ => !roomy || session.outgoing.queued_len() > 0 || !session.outgoing.has_room(),
+        };
+        if must_wait {
             let publication = fanout.shared();
             let ids = target.ids.clone();
             self.enqueue(
@@ -296,7 +292,7 @@ impl Peers {
             return;
         };
         let now = self.now;
-        if !fits(connection, &delivery, now) {
+        if !connection.fits(&delivery, now) {
             return;
         }
         let packet_id = match delivery.qos {
@@ -304,7 +300,7 @@ impl Peers {
             qos => session.outgoing.send(delivery.clone(), qos),
         };
         open_outbox(connection, &mut self.effects, &mut self.spare);
-        append_delivery(connection, &delivery, packet_id, false, now);
+        connection.append(&delivery, packet_id, false, now);
         let publication = &delivery.publication;
         self.stats.count_publish_sent(publication.payload.len());
         let length = publication.payload.len();
@@ -328,10 +324,14 @@ impl Peers {
         let Some(session) = self.sessions.get_mut(id.slot as usize) else {
             return;
         };
-        if session.outgoing.queued_len() < max_queued_messages
-            && session.queued_bytes.saturating_add(delivery.size()) <= max_queued_bytes
-        {
-            session.overflow_told = false;
+        let has_room = |session: &Session| {
+            session.outgoing.queued_len() < max_queued_messages
+                && session.queued_bytes.saturating_add(delivery.size()) <= max_queued_bytes
+        };
+        if !has_room(session) {
+            session.drop_expired(self.now);
+        }
+        if has_room(session) {
             session.enqueue(delivery);
             return;
         }
@@ -352,67 +352,30 @@ impl Peers {
         }
     }
 
-    /// The publisher stops reading until the receiver's outbox is taken.
-    fn hold_up(&mut self, publisher: Option<SessionId>, receiver: ConnectionId) {
-        let Some(publisher) = publisher
-            .and_then(|id| self.sessions.get(id.slot as usize))
-            .and_then(|session| session.connection)
-        else {
+    /// Hands over what an ended session held of a shared subscription.
+    pub(super) fn redeliver(&mut self, target: &Target, delivery: Delivery) {
+        let publication = &delivery.publication;
+        let qos = self.settings.granted(target.qos, publication.qos);
+        let retain = publication.retain && target.retain_as_published;
+        let Some(session) = self.session(target.session) else {
             return;
         };
-        let now = self.now;
-        let Some(connection) = self.connection(receiver) else {
-            return;
-        };
-        if connection.stalled || connection.holds_up.contains(&publisher) {
+        let connection = session.connection;
+        if connection.is_none() && qos == QoS::AtMostOnce && !self.settings.queue_qos0_messages {
             return;
         }
-        if connection.holds_up.is_empty() {
-            connection.holds_up_since = now;
-        }
-        connection.holds_up.push(publisher);
-        if !std::mem::replace(&mut connection.watched, true) {
-            self.timers.set(now + HOLD_UP, Timer::Stalled(receiver));
-        }
-        if let Some(publisher) = self.connection(publisher) {
-            publisher.held_up_by += 1;
-        }
-    }
-
-    /// A receiver that held publishers up for too long doesn't any more.
-    pub(super) fn check_stalled(&mut self, receiver: ConnectionId) {
-        let now = self.now;
-        let Some(connection) = self.connection(receiver) else {
-            return;
-        };
-        let due = connection.holds_up_since + HOLD_UP;
-        if connection.holds_up.is_empty() {
-            connection.watched = false;
-        } else if due > now {
-            self.timers.set(due, Timer::Stalled(receiver));
-        } else {
-            connection.watched = false;
-            connection.stalled = true;
-            self.let_go(receiver);
-        }
-    }
-
-    /// Publishers that waited for a receiver go on.
-    pub(super) fn let_go(&mut self, receiver: ConnectionId) {
-        let Some(connection) = self.connection(receiver) else {
-            return;
-        };
-        for publisher in std::mem::take(&mut connection.holds_up) {
-            let Some(connection) = self.connections.get_mut(publisher.slot()) else {
-                continue;
-            };
-            if connection.id != publisher {
-                continue;
-            }
-            connection.held_up_by -= 1;
-            if connection.held_up_by == 0 {
-                urge(connection, &mut self.effects);
-            }
+        let ids = target.ids.clone();
+        self.enqueue(
+            target.session,
+            Delivery {
+                qos,
+                retain,
+                ids,
+                ..delivery
+            },
+        );
+        if let Some(connection) = connection {
+            self.pump(connection);
         }
     }
 
@@ -434,7 +397,7 @@ impl Peers {
             };
             let full = connection.outbox.len() >= SOFT_LIMIT;
             if full {
-                return flow.outgoing.queued_len() > 0;
+                return flow.outgoing.has_more();
             }
             match flow.outgoing.next_resend() {
                 Some(Resend::PubRel(packet_id)) => {
@@ -443,8 +406,15 @@ impl Peers {
                 }
                 Some(Resend::Publish(packet_id, delivery)) => {
                     let delivery = delivery.clone();
+                    if !connection.fits(&delivery, self.now) {
+                        if flow.outgoing.give_up(packet_id) {
+                            let done = ReasonCode::SUCCESS;
+                            self.acknowledge(id, AckKind::PubRel, packet_id, done);
+                        }
+                        continue;
+                    }
                     open_outbox(connection, &mut self.effects, &mut self.spare);
-                    append_delivery(connection, &delivery, packet_id, true, self.now);
+                    connection.append(&delivery, packet_id, true, self.now);
                     self.stats
                         .count_publish_sent(delivery.publication.payload.len());
                     continue;
@@ -463,7 +433,7 @@ impl Peers {
                 return false;
             };
             if !delivery.publication.is_expired(self.now)
-                && may_read(flow, &delivery.publication.topic)
+                && flow.may_read(&delivery.publication.topic)
             {
                 self.transmit(id, session, delivery);
             }
@@ -513,14 +483,6 @@ impl Peers {
     }
 }
 
-/// Whether the session's client may receive messages of a topic.
-fn may_read(session: &Session, topic: &str) -> bool {
-    let username = session.username.as_deref();
-    session
-        .policy
-        .allows(&session.client_id, username, Access::Read, topic)
-}
-
 /// The outbox of a connection, with a buffer in it; the shell will be told.
 fn open_outbox<'a>(
     connection: &'a mut Connection,
@@ -545,67 +507,7 @@ fn tell(connection: &mut Connection, effects: &mut Effects) {
 
 /// Asks the shell to look at a connection even if it was asked before: it may
 /// have been unable to take the outbox.
-fn urge(connection: &mut Connection, effects: &mut Effects) {
+pub(super) fn urge(connection: &mut Connection, effects: &mut Effects) {
     connection.told = true;
     effects.wake.push(connection.id);
-}
-
-/// Whether the client takes a packet of that size. Asked before the delivery
-/// is given a packet identifier or an alias (3.1.2.11.4).
-fn fits(connection: &Connection, delivery: &Delivery, now: Millis) -> bool {
-    plain_len(connection, delivery, now) <= connection.max_packet_size
-}
-
-/// The length of the packet without an alias; not looked at where the client
-/// takes any.
-fn plain_len(connection: &Connection, delivery: &Delivery, now: Millis) -> usize {
-    if connection.max_packet_size == usize::MAX {
-        return 0;
-    }
-    let properties = properties_for(connection, delivery, now);
-    let id = u16::from(delivery.qos != QoS::AtMostOnce);
-    publish_packet(&delivery.publication.topic, delivery, properties, id, false)
-        .encoded_len(connection.version)
-}
-
-fn properties_for<'a>(
-    connection: &Connection,
-    delivery: &'a Delivery,
-    now: Millis,
-) -> Properties<'a> {
-    match connection.version {
-        Version::V5 => delivery.publication.delivery_properties(&delivery.ids, now),
-        _ => Properties::new(),
-    }
-}
-
-fn append_delivery(
-    connection: &mut Connection,
-    delivery: &Delivery,
-    packet_id: u16,
-    dup: bool,
-    now: Millis,
-) {
-    let room_for_alias = connection
-        .max_packet_size
-        .saturating_sub(plain_len(connection, delivery, now))
-        >= 4;
-    let mut properties = properties_for(connection, delivery, now);
-    let mut topic = &*delivery.publication.topic;
-    // An alias takes three bytes; it must not make a packet longer.
-    if let Some(aliases) = &mut connection.assigned_aliases
-        && topic.len() > 3
-        && room_for_alias
-    {
-        match aliases.assign(topic) {
-            Alias::None => {}
-            Alias::New(alias) => properties.push(Property::TopicAlias(alias)),
-            Alias::Known(alias) => {
-                properties.push(Property::TopicAlias(alias));
-                topic = "";
-            }
-        }
-    }
-    publish_packet(topic, delivery, properties, packet_id, dup)
-        .encode(connection.version, &mut connection.outbox);
 }

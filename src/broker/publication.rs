@@ -24,7 +24,7 @@ pub(super) struct Publication {
 
 impl Publication {
     pub(super) fn is_expired(&self, now: Millis) -> bool {
-        self.expires.is_some_and(|at| now > at)
+        self.expires.is_some_and(|at| now >= at)
     }
 
     /// The properties of a delivery in MQTT 5: subscription identifiers, what

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::batch::Batch;
 use super::connection::ConnectionId;
 use super::fanout::{Fanout, Frames};
-use super::publication::{MessageProperties, Publication};
+use super::publication::MessageProperties;
 use super::session::{Session, SessionId, Will};
 use super::subscriptions::Route;
 use super::{Core, Policy, Refusal};
@@ -40,7 +40,7 @@ impl Core {
         if publish.retain && !self.peers.settings.retain_available {
             return Err(Refusal::Retain);
         }
-        if publish.qos == QoS::ExactlyOnce && !self.is_new(session, publish)? {
+        if publish.qos == QoS::ExactlyOnce && !self.is_new(session, &route.topic, publish)? {
             self.peers
                 .acknowledge(id, AckKind::PubRec, publish.packet_id, ReasonCode::SUCCESS);
             return Ok(());
@@ -141,7 +141,12 @@ impl Core {
     }
 
     /// Whether a message of QoS 2 is not a repeat.
-    fn is_new(&mut self, session: SessionId, publish: &Publish<'_>) -> Result<bool, Refusal> {
+    fn is_new(
+        &mut self,
+        session: SessionId,
+        topic: &str,
+        publish: &Publish<'_>,
+    ) -> Result<bool, Refusal> {
         let receive_maximum = self.peers.settings.max_inflight_messages;
         let Some(session) = self.peers.session(session) else {
             return Ok(false);
@@ -151,10 +156,10 @@ impl Core {
             crate::codec::Version::V5 => receive_maximum,
             _ => u16::MAX,
         };
-        let fingerprint = fingerprint(publish);
+        let fingerprint = fingerprint(topic, publish.payload);
         match session
             .incoming
-            .publish(publish.packet_id, fingerprint, receive_maximum)
+            .publish(publish.packet_id, publish.dup, fingerprint, receive_maximum)
         {
             Received::New => Ok(true),
             Received::Repeat => Ok(false),
@@ -174,11 +179,11 @@ impl Core {
     ) -> Option<ReasonCode> {
         let limit = self.peers.settings.message_size_limit as usize;
         if publish.payload.len() > limit {
-            return Some(ReasonCode::PACKET_TOO_LARGE);
+            // Mosquitto says 0x95, which no acknowledgement can have; clients
+            // that know their codes end the connection for it.
+            return Some(ReasonCode::QUOTA_EXCEEDED);
         }
-        let session = self.peers.session(session)?;
-        let user = session.username.as_deref();
-        let may = may_write(&session.policy, &session.client_id, user, topic);
+        let may = self.peers.session(session)?.may_write(topic);
         (!may).then_some(ReasonCode::NOT_AUTHORIZED)
     }
 
@@ -208,7 +213,7 @@ impl Core {
             if fanout.payload.is_empty() {
                 self.retained.clear(fanout.topic);
             } else {
-                self.retain(fanout);
+                self.retained.set(fanout.detached());
             }
         }
         for target in &route.targets {
@@ -226,21 +231,6 @@ impl Core {
         !(route.targets.is_empty() && route.groups.is_empty())
     }
 
-    /// Keeps a message, for as long as it or `retain_expiry_interval` says.
-    fn retain(&mut self, fanout: &mut Fanout<'_>) {
-        let publication = fanout.detached();
-        let Some(expiry) = self.peers.settings.retain_expiry else {
-            self.retained.set(publication);
-            return;
-        };
-        let limit = self.peers.now.saturating_add(expiry);
-        let expires = Some(publication.expires.map_or(limit, |at| at.min(limit)));
-        self.retained.set(Arc::new(Publication {
-            expires,
-            ..(*publication).clone()
-        }));
-    }
-
     /// Publishes a will whose moment has come.
     pub(super) fn check_will(&mut self, id: SessionId) {
         let now = self.peers.now;
@@ -254,22 +244,20 @@ impl Core {
         let Some(will) = session.will.take() else {
             return;
         };
-        let (policy, client_id) = (Arc::clone(&session.policy), Arc::clone(&session.client_id));
-        let username = session.username.clone();
-        self.send_will(&policy, &client_id, username.as_deref(), *will);
+        // Rights are asked again: they may have changed since CONNECT.
+        if session.may_write(&will.publication.topic) {
+            self.publish_will(id, *will);
+        }
     }
 
     /// Publishes the will of a session that ends.
-    pub(super) fn publish_will(&mut self, session: &Session, will: Will) {
-        let user = session.username.as_deref();
-        self.send_will(&session.policy, &session.client_id, user, will);
+    pub(super) fn publish_last_will(&mut self, session: &Session, will: Will) {
+        if session.may_write(&will.publication.topic) {
+            self.publish_will(session.id, will);
+        }
     }
 
-    /// Rights are asked again: they may have changed since CONNECT.
-    fn send_will(&mut self, policy: &Policy, client_id: &str, user: Option<&str>, will: Will) {
-        if !may_write(policy, client_id, user, &will.publication.topic) {
-            return;
-        }
+    fn publish_will(&mut self, session: SessionId, will: Will) {
         let publication = will.publication;
         let mut live = publication.properties.to_vec();
         if let Some(seconds) = will.expiry {
@@ -283,6 +271,7 @@ impl Core {
         };
         let (qos, retain) = (publication.qos, publication.retain);
         self.publish_own(
+            Some(session),
             &publication.topic,
             &publication.payload,
             qos,
@@ -291,9 +280,11 @@ impl Core {
         );
     }
 
-    /// Publishes a message that no connection sent.
+    /// Publishes a message that no connection sent. `publisher`: whose 'no
+    /// local' subscriptions it doesn't reach.
     pub(super) fn publish_own(
         &mut self,
+        publisher: Option<SessionId>,
         topic: &str,
         payload: &[u8],
         qos: QoS,
@@ -306,6 +297,7 @@ impl Core {
             .route(topic, !self.peers.settings.allow_duplicate_messages);
         let now = self.peers.now;
         let mut fanout = Fanout::new(&route.topic, payload, qos, retain, properties, now);
+        fanout.publisher = publisher;
         self.distribute(&route, &mut fanout);
     }
 }
@@ -334,13 +326,10 @@ fn is_reserved(topic: &str) -> bool {
 }
 
 /// Tells one message from another with the same packet identifier (FNV-1a; a
-/// collision only means that a peer's mistake isn't noticed).
-fn fingerprint(publish: &Publish<'_>) -> u64 {
-    let bytes = publish
-        .topic
-        .bytes()
-        .chain([0])
-        .chain(publish.payload.iter().copied());
+/// collision only means that a peer's mistake isn't noticed). The topic is the
+/// one that an alias stands for: a repeat spells it out.
+fn fingerprint(topic: &str, payload: &[u8]) -> u64 {
+    let bytes = topic.bytes().chain([0]).chain(payload.iter().copied());
     bytes.fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
     })

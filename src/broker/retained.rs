@@ -57,10 +57,23 @@ impl Retained {
             }
             true
         });
-        for publication in expired {
+        self.clear_all(&expired);
+        found
+    }
+
+    /// Forgets the messages that have expired.
+    pub(super) fn clear_expired(&mut self, now: Millis) {
+        let mut expired = Vec::new();
+        self.tree.for_each(|_, publication| {
+            expired.extend(publication.iter().filter(|p| p.is_expired(now)).cloned());
+        });
+        self.clear_all(&expired);
+    }
+
+    fn clear_all(&mut self, publications: &[Arc<Publication>]) {
+        for publication in publications {
             self.clear(&publication.topic);
         }
-        found
     }
 
     /// The number of messages and of their payload bytes.

@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::ConnectionId;
 use super::publication::{Delivery, Publication};
 use super::settings::Policy;
 use super::subscriptions::SubscriptionKey;
 use super::timers::Millis;
-use crate::codec::Version;
+use super::{ConnectionId, publish};
+use crate::auth::Access;
+use crate::codec::{QoS, Version};
 use crate::session::{Incoming, Outgoing};
 
 /// A place in the table of sessions. The generation tells a session from a
@@ -35,6 +36,10 @@ pub(super) struct Session {
     pub(super) outgoing: Outgoing<Delivery>,
     /// Payload bytes in the queue.
     pub(super) queued_bytes: usize,
+    /// Messages of QoS 0 in the queue; others must not overtake them.
+    pub(super) queued_qos0: usize,
+    /// No message in the queue expires before.
+    pub(super) first_expiry: Millis,
     /// Whether the log was told that the queue is full.
     pub(super) overflow_told: bool,
     pub(super) incoming: Incoming,
@@ -58,6 +63,10 @@ impl Session {
     /// Appends a delivery to the queue.
     pub(super) fn enqueue(&mut self, delivery: Delivery) {
         self.queued_bytes += delivery.size();
+        self.queued_qos0 += usize::from(delivery.qos == QoS::AtMostOnce);
+        if let Some(at) = delivery.publication.expires {
+            self.first_expiry = self.first_expiry.min(at);
+        }
         self.outgoing.push(delivery);
     }
 
@@ -65,7 +74,43 @@ impl Session {
     pub(super) fn dequeue(&mut self) -> Option<Delivery> {
         let delivery = self.outgoing.pop()?;
         self.queued_bytes -= delivery.size();
+        self.queued_qos0 -= usize::from(delivery.qos == QoS::AtMostOnce);
+        if self.outgoing.queued_len() == 0 {
+            self.overflow_told = false;
+            self.first_expiry = Millis::MAX;
+        }
         Some(delivery)
+    }
+
+    /// Takes the messages that have expired out of the queue.
+    pub(super) fn drop_expired(&mut self, now: Millis) {
+        if now < self.first_expiry {
+            return;
+        }
+        let (mut bytes, mut qos0, mut first) = (0, 0, Millis::MAX);
+        self.outgoing.retain_queued(|delivery| {
+            if delivery.publication.is_expired(now) {
+                return false;
+            }
+            bytes += delivery.size();
+            qos0 += usize::from(delivery.qos == QoS::AtMostOnce);
+            first = first.min(delivery.publication.expires.unwrap_or(Millis::MAX));
+            true
+        });
+        (self.queued_bytes, self.queued_qos0, self.first_expiry) = (bytes, qos0, first);
+    }
+
+    /// Whether the client may receive messages of a topic.
+    pub(super) fn may_read(&self, topic: &str) -> bool {
+        let username = self.username.as_deref();
+        self.policy
+            .allows(&self.client_id, username, Access::Read, topic)
+    }
+
+    /// Whether the client may publish to a topic.
+    pub(super) fn may_write(&self, topic: &str) -> bool {
+        let username = self.username.as_deref();
+        publish::may_write(&self.policy, &self.client_id, username, topic)
     }
 
     /// Whether the session ends with its connection.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::auth::{Access, Acl, Client};
+use crate::codec::QoS;
 use crate::config::LogTypes;
 
 /// Limits and habits of the whole broker. The defaults are Mosquitto 2.1's.
@@ -43,8 +44,30 @@ pub struct Settings {
     pub log: LogTypes,
     /// Whether connects and disconnects are logged.
     pub connection_messages: bool,
-    /// How long a retained message is kept, in milliseconds.
-    pub retain_expiry: Option<u64>,
+    /// How often expired retained messages are looked for, in milliseconds;
+    /// `None`: they go when something touches them.
+    pub retain_expiry_interval: Option<u64>,
+}
+
+impl Settings {
+    /// The QoS of a delivery: that of the publication, at most that of the
+    /// subscription.
+    pub(super) fn granted(&self, subscribed: QoS, published: QoS) -> QoS {
+        if self.upgrade_outgoing_qos {
+            subscribed
+        } else {
+            subscribed.min(published)
+        }
+    }
+
+    /// The keep alive for a client that asks for `wanted`. None at all, which
+    /// is 0, is longer than any limit.
+    pub(super) fn keep_alive(&self, wanted: u16) -> u16 {
+        match wanted {
+            0 if self.max_keep_alive < u16::MAX => self.max_keep_alive,
+            _ => wanted.min(self.max_keep_alive),
+        }
+    }
 }
 
 impl Default for Settings {
@@ -67,7 +90,7 @@ impl Default for Settings {
             sys_interval: 10_000,
             log: LogTypes::default(),
             connection_messages: true,
-            retain_expiry: None,
+            retain_expiry_interval: None,
         }
     }
 }
@@ -75,6 +98,8 @@ impl Default for Settings {
 /// What one listener asks of its clients.
 #[derive(Clone, Debug)]
 pub struct Policy {
+    /// The number of the listener, by which its clients are counted.
+    pub listener: usize,
     /// The port, as log lines name it.
     pub port: u16,
     /// Whether MQTT 3.1, 3.1.1 and 5 are spoken.
@@ -119,6 +144,7 @@ impl Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
+            listener: 0,
             port: 1883,
             versions: [true; 3],
             max_qos: 2,

@@ -116,17 +116,12 @@ impl Core {
             return;
         }
         let found = self.retained.matching(filter, self.peers.now);
-        let upgrade = self.peers.settings.upgrade_outgoing_qos;
-        let Some(session) = self.peers.session(id) else {
-            return;
-        };
         for publication in found {
-            let qos = if upgrade {
-                qos
-            } else {
-                qos.min(publication.qos)
-            };
+            let qos = self.peers.settings.granted(qos, publication.qos);
             let ids = ids.clone();
+            let Some(session) = self.peers.session(id) else {
+                return;
+            };
             session.enqueue(Delivery {
                 publication,
                 qos,

@@ -9,9 +9,10 @@ use super::session::SessionId;
 use crate::codec::{QoS, SubscriptionOptions};
 use crate::topic::{NodeId, Subscription, Tree, Vacant};
 
-/// Bytes that the remembered routes may take. Beyond that the cache starts
-/// anew.
-const ROUTE_CACHE: usize = 32 * 1024 * 1024;
+/// What the remembered routes may weigh in bytes, roughly. Beyond that the
+/// cache starts anew. Clients choose how long topics are and how many
+/// subscriptions match them, so the number of routes would be no bound.
+const CACHE_SIZE: usize = 32 * 1024 * 1024;
 
 /// How a session refers to a subscription of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,13 +33,9 @@ pub(super) struct Route {
 }
 
 impl Route {
-    /// About how many bytes the cache spends on it.
+    /// About how many bytes it takes in the cache.
     fn weight(&self) -> usize {
-        size_of::<Self>()
-            + 64
-            + self.topic.len()
-            + size_of_val(&*self.targets)
-            + size_of_val(&*self.groups)
+        256 + self.topic.len() + size_of_val(&*self.targets) + size_of_val(&*self.groups)
     }
 }
 
@@ -103,7 +100,8 @@ pub(super) struct Subscriptions {
     groups: HashMap<u32, Group>,
     last_group: u32,
     routes: HashMap<Arc<str>, Arc<Route>>,
-    routes_weight: usize,
+    /// What `routes` weigh.
+    cached: usize,
     /// Counts changes; a route of an older generation is stale.
     generation: u64,
     count: usize,
@@ -205,16 +203,15 @@ impl Subscriptions {
             return Arc::clone(route);
         }
         let route = Arc::new(self.resolve(topic, merge));
-        let weight = route.weight();
-        if self.routes_weight + weight > ROUTE_CACHE {
+        self.cached += route.weight();
+        if self.cached > CACHE_SIZE {
             self.routes.clear();
-            self.routes_weight = 0;
+            self.cached = route.weight();
         }
-        let stale = self
-            .routes
-            .insert(Arc::clone(&route.topic), Arc::clone(&route));
-        self.routes_weight += weight;
-        self.routes_weight -= stale.map_or(0, |stale| stale.weight());
+        let key = Arc::clone(&route.topic);
+        if let Some(stale) = self.routes.insert(key, Arc::clone(&route)) {
+            self.cached -= stale.weight();
+        }
         route
     }
 
@@ -261,6 +258,20 @@ impl Subscriptions {
         let index = best.1?;
         group.next = (index + 1) % count;
         Some(group.members[index].target())
+    }
+
+    /// What the cache weighs, counted anew.
+    #[cfg(test)]
+    pub(super) fn cache_weight(&self) -> usize {
+        let weight = self.routes.values().map(|route| route.weight()).sum();
+        assert_eq!(self.cached, weight);
+        weight
+    }
+
+    /// Whether nothing is left of any subscription.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.counts() == (0, 0) && self.groups.is_empty() && self.tree.is_empty()
     }
 
     /// The number of plain and of shared subscriptions.
@@ -316,18 +327,18 @@ mod tests {
                 let topic = format!("{number:01000}");
                 subscriptions.route(&topic, false);
                 let known = subscriptions.routes.len();
-                assert!(subscriptions.routes_weight >= known * 1000);
-                assert!(subscriptions.routes_weight <= ROUTE_CACHE, "{round}");
+                assert!(subscriptions.cached >= known * 1000);
+                assert!(subscriptions.cached <= CACHE_SIZE, "{round}");
             }
             subscriptions.generation += 1;
         }
         subscriptions.routes.clear();
-        subscriptions.routes_weight = 0;
+        subscriptions.cached = 0;
         for _ in 0..3 {
             subscriptions.generation += 1;
             subscriptions.route("again", false);
         }
         let weight = subscriptions.route("again", false).weight();
-        assert_eq!(subscriptions.routes_weight, weight, "the stale one is gone");
+        assert_eq!(subscriptions.cached, weight, "the stale one is gone");
     }
 }

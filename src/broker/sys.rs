@@ -68,7 +68,7 @@ impl Sys {
     /// Takes the figures since the last update into the averages: an
     /// exponentially weighted mean, like the load of a system.
     fn update_loads(&mut self, now: Millis, stats: &Stats) -> Vec<(String, String)> {
-        let minutes = (now - self.updated) as f64 / 60_000.0;
+        let minutes = now.saturating_sub(self.updated) as f64 / 60_000.0;
         let mut lines = Vec::new();
         for load in &mut self.loads {
             let since = (load.figure)(stats) - (load.figure)(&self.previous);
@@ -123,7 +123,7 @@ impl Core {
 
     fn publish_sys(&mut self, topic: &str, value: &str) {
         let none = MessageProperties::default();
-        self.publish_own(topic, value.as_bytes(), QoS::ExactlyOnce, true, &none);
+        self.publish_own(None, topic, value.as_bytes(), QoS::ExactlyOnce, true, &none);
     }
 
     fn figures(&self) -> Vec<(&'static str, String)> {

@@ -1,7 +1,8 @@
 //! Everything that happens at a time, in one structure.
 //!
 //! A timer that lost its meaning (the connection is gone, a packet came in
-//! time) is not taken out; it is recognised when it fires.
+//! time) is not taken out at once; it is recognised when it fires, or when too
+//! many of its kind have gathered.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -20,6 +21,8 @@ pub(super) enum Timer {
     Stalled(ConnectionId),
     SessionEnd(SessionId),
     Will(SessionId),
+    /// Expired retained messages go.
+    Retained,
     Sys,
 }
 
@@ -39,6 +42,11 @@ impl Timers {
     pub(super) fn set(&mut self, at: Millis, timer: Timer) {
         self.heap.push(Reverse((at, self.order, timer)));
         self.order += 1;
+    }
+
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.heap.len()
     }
 
     pub(super) fn next(&self) -> Option<Millis> {

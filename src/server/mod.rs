@@ -37,11 +37,12 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::auth::Acl;
 use crate::broker::{Core, Policy, Settings};
+use crate::client::{Client, ConnectError};
 use crate::config::{Config, Listener, LogType};
 use connection::Door;
 use credentials::Credentials;
 use hub::Hub;
-pub use link::Link;
+pub use link::{Link, Links};
 use log::Logger;
 
 /// How long clients get to read that the broker ends.
@@ -104,8 +105,9 @@ impl Broker {
             );
         }
         let (mut doors, hashing) = (Vec::new(), credentials::hashing());
-        for listener in &config.listeners {
-            let door = door(listener, &config, Arc::clone(&hashing), &logger)?;
+        // 0 is for connections within the process.
+        for (number, listener) in (1..).zip(&config.listeners) {
+            let door = door(number, listener, &config, Arc::clone(&hashing), &logger)?;
             let (sockets, notices) = listener::bind(listener).map_err(StartError)?;
             for notice in notices {
                 logger.write(LogType::Notice, &notice);
@@ -144,6 +146,11 @@ impl Broker {
         self.hub.logger().write(LogType::Warning, text);
     }
 
+    /// Connects clients within the process, once the broker runs.
+    pub fn links(&self) -> Links {
+        Links(Arc::clone(&self.hub))
+    }
+
     /// Runs until `shutdown` is ready, then tells the clients and ends. Wants
     /// a tokio runtime with I/O and time.
     ///
@@ -180,7 +187,6 @@ impl Broker {
         let runtime = runtime()?;
         let (hub, addresses) = (Arc::clone(&self.hub), self.addresses.clone());
         let (stop, stopped) = oneshot::channel::<()>();
-        let handle = runtime.handle().clone();
         let thread = std::thread::Builder::new()
             .name("mqtt-broker".into())
             .spawn(move || {
@@ -192,7 +198,6 @@ impl Broker {
         Ok(Running {
             hub,
             addresses,
-            handle,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -204,7 +209,6 @@ impl Broker {
 pub struct Running {
     hub: Arc<Hub>,
     addresses: Vec<SocketAddr>,
-    handle: tokio::runtime::Handle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<Result<(), StartError>>>,
 }
@@ -215,10 +219,17 @@ impl Running {
         &self.addresses
     }
 
-    /// A connection within the process, for a client of this library. It needs
-    /// no password and has all rights.
-    pub fn link(&self) -> Link {
-        link::open(&self.hub, &self.handle)
+    /// Connects clients within the process.
+    pub fn links(&self) -> Links {
+        Links(Arc::clone(&self.hub))
+    }
+
+    /// A client within the process; see [`Links::link`].
+    ///
+    /// # Errors
+    /// The broker refused, or has ended.
+    pub async fn link(&self, client_id: &str) -> Result<Client<Link>, ConnectError> {
+        self.links().link(client_id).await
     }
 
     /// Ends the broker and waits until it has ended.
@@ -257,6 +268,7 @@ fn runtime() -> Result<Runtime, StartError> {
 
 /// What a listener's connections need to know, with its files read.
 fn door(
+    number: usize,
     listener: &Listener,
     config: &Config,
     hashing: Arc<Semaphore>,
@@ -277,6 +289,7 @@ fn door(
     }
     let limit = |limit: Option<u32>| limit.map_or(usize::MAX, |limit| limit as usize);
     let policy = Policy {
+        listener: number,
         port: listener.port,
         versions: [3, 4, 5].map(|version| listener.accept_protocol_versions.contains(version)),
         max_qos: listener.max_qos,
@@ -337,7 +350,7 @@ fn settings(config: &Config, logger: &Logger) -> Settings {
         sys_interval: u64::from(config.sys_interval) * 1000,
         log: logger.types(),
         connection_messages: config.log.connection_messages,
-        retain_expiry: limits
+        retain_expiry_interval: limits
             .retain_expiry_interval
             .map(|period| period.as_millis() as u64),
         ..Settings::default()

@@ -32,14 +32,23 @@ pub enum Received {
 
 impl Incoming {
     /// Notes a PUBLISH of QoS 2.
-    pub fn publish(&mut self, id: u16, fingerprint: u64, receive_maximum: u16) -> Received {
+    ///
+    /// Another content without DUP is a new message: a peer that lost its
+    /// state begins to count anew, and its messages must not be lost.
+    pub fn publish(
+        &mut self,
+        id: u16,
+        dup: bool,
+        fingerprint: u64,
+        receive_maximum: u16,
+    ) -> Received {
         if let Some(known) = self.unreleased.get_mut(&id) {
             if known.fingerprint != fingerprint {
                 *known = Unreleased {
                     fingerprint,
                     repeated: false,
                 };
-                return Received::Repeat;
+                return if dup { Received::Repeat } else { Received::New };
             }
             if std::mem::replace(&mut known.repeated, true) {
                 return Received::RepeatedTooOften;
@@ -94,31 +103,38 @@ mod tests {
     #[test]
     fn a_message_counts_once_until_it_is_released() {
         let mut flow = Incoming::default();
-        assert_eq!(flow.publish(7, 1, 20), Received::New);
-        assert_eq!(flow.publish(7, 1, 20), Received::Repeat);
+        assert_eq!(flow.publish(7, false, 1, 20), Received::New);
+        assert_eq!(flow.publish(7, true, 1, 20), Received::Repeat);
         assert!(flow.pubrel(7));
         assert!(!flow.pubrel(7));
-        assert_eq!(flow.publish(7, 1, 20), Received::New);
+        assert_eq!(flow.publish(7, false, 1, 20), Received::New);
+    }
+
+    #[test]
+    fn another_content_without_dup_is_a_new_message() {
+        let mut flow = Incoming::default();
+        assert_eq!(flow.publish(7, false, 1, 20), Received::New);
+        assert_eq!(flow.publish(7, true, 2, 20), Received::Repeat);
+        assert_eq!(flow.publish(7, false, 3, 20), Received::New);
+        assert_eq!(flow.len(), 1);
     }
 
     #[test]
     fn a_third_identical_message_is_too_many_but_not_after_a_reconnection() {
         let mut flow = Incoming::default();
-        flow.publish(7, 1, 20);
-        flow.publish(7, 1, 20);
-        assert_eq!(flow.publish(7, 1, 20), Received::RepeatedTooOften);
+        flow.publish(7, false, 1, 20);
+        flow.publish(7, true, 1, 20);
+        assert_eq!(flow.publish(7, true, 1, 20), Received::RepeatedTooOften);
         flow.resume();
-        assert_eq!(flow.publish(7, 1, 20), Received::Repeat);
-        assert_eq!(flow.publish(7, 2, 20), Received::Repeat, "another content");
-        assert_eq!(flow.publish(7, 1, 20), Received::Repeat, "and back");
+        assert_eq!(flow.publish(7, true, 1, 20), Received::Repeat);
     }
 
     #[test]
     fn the_receive_maximum_bounds_what_is_unreleased() {
         let mut flow = Incoming::default();
-        assert_eq!(flow.publish(1, 0, 1), Received::New);
-        assert_eq!(flow.publish(2, 0, 1), Received::TooMany);
+        assert_eq!(flow.publish(1, false, 0, 1), Received::New);
+        assert_eq!(flow.publish(2, false, 0, 1), Received::TooMany);
         flow.refuse(1);
-        assert_eq!(flow.publish(2, 0, 1), Received::New);
+        assert_eq!(flow.publish(2, false, 0, 1), Received::New);
     }
 }

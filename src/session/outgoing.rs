@@ -125,6 +125,11 @@ impl<M> Outgoing<M> {
         self.queue.is_empty() && self.inflight.is_empty()
     }
 
+    /// Whether something waits to be sent, for the first time or again.
+    pub fn has_more(&self) -> bool {
+        !self.queue.is_empty() || !self.resend.is_empty()
+    }
+
     /// Whether a new message of QoS 1 or 2 may be sent now. What is to be sent
     /// again goes first.
     pub fn has_room(&self) -> bool {
@@ -134,7 +139,7 @@ impl<M> Outgoing<M> {
     /// Notes that `message` is sent at `qos` (1 or 2) and gives it a packet
     /// identifier. Ask [`has_room`](Self::has_room) first.
     pub fn send(&mut self, message: M, qos: QoS) -> u16 {
-        let id = self.free_id();
+        let id = self.unused_id();
         let stage = match qos {
             QoS::ExactlyOnce => Stage::AwaitsPubRec(message),
             _ => Stage::AwaitsPubAck(message),
@@ -150,9 +155,10 @@ impl<M> Outgoing<M> {
         id
     }
 
-    /// The next identifier that no packet in flight has. There is one, because
+    /// The next identifier that no packet in flight has, also for SUBSCRIBE
+    /// and UNSUBSCRIBE, which share the numbers (2.2.1). There is one, because
     /// a window is at most 65 535 and `has_room` keeps it from filling.
-    fn free_id(&mut self) -> u16 {
+    pub fn unused_id(&mut self) -> u16 {
         loop {
             self.last_id = self.last_id.checked_add(1).unwrap_or(1);
             if !self.inflight.contains_key(&self.last_id) {
@@ -184,6 +190,7 @@ impl<M> Outgoing<M> {
         match std::mem::replace(&mut entry.stage, Stage::AwaitsPubComp) {
             Stage::AwaitsPubRec(message) if refused => {
                 self.inflight.remove(&id);
+                self.forget_resend(id);
                 Ok(PubRec::Refused(message))
             }
             Stage::AwaitsPubRec(message) => Ok(PubRec::Release(message)),
@@ -214,10 +221,38 @@ impl<M> Outgoing<M> {
         let Some(Inflight { order, stage }) = self.inflight.remove(&id) else {
             return Err(FlowError::UnknownId);
         };
-        finish(stage).map_err(|stage| {
+        let outcome = finish(stage).map_err(|stage| {
             self.inflight.insert(id, Inflight { order, stage });
             FlowError::WrongStage
-        })
+        });
+        if outcome.is_ok() {
+            self.forget_resend(id);
+        }
+        outcome
+    }
+
+    /// What is acknowledged before it is sent again need not be. Costs nothing
+    /// but shortly after a session was resumed.
+    fn forget_resend(&mut self, id: u16) {
+        if !self.resend.is_empty() {
+            self.resend.retain(|other| *other != id);
+        }
+    }
+
+    /// Gives a message up that cannot be sent again, as if it was received.
+    /// True: PUBREL is sent in its place, because the peer may have received
+    /// the message and keep the identifier (QoS 2).
+    pub fn give_up(&mut self, id: u16) -> bool {
+        match self.inflight.get_mut(&id) {
+            Some(entry) if !matches!(entry.stage, Stage::AwaitsPubAck(_)) => {
+                entry.stage = Stage::AwaitsPubComp;
+                true
+            }
+            _ => {
+                self.inflight.remove(&id);
+                false
+            }
+        }
     }
 
     /// A new connection takes the session up: all that is in flight is sent
@@ -233,24 +268,41 @@ impl<M> Outgoing<M> {
         self.resend = ids.into_iter().map(|(_, id)| id).collect();
     }
 
+    /// A new connection finds that the peer has lost the session: messages in
+    /// flight are new again and go back to the head of the queue, in their
+    /// order. Those that the peer has taken with PUBREC are done.
+    pub fn restart(&mut self, window: u16) {
+        self.window = window.max(1);
+        self.resend.clear();
+        let mut unacknowledged: Vec<_> = self
+            .inflight
+            .drain()
+            .filter_map(|(_, entry)| match entry.stage {
+                Stage::AwaitsPubAck(message) | Stage::AwaitsPubRec(message) => {
+                    Some((entry.order, message))
+                }
+                Stage::AwaitsPubComp => None,
+            })
+            .collect();
+        unacknowledged.sort_unstable_by_key(|(order, _)| *order);
+        for (_, message) in unacknowledged.into_iter().rev() {
+            self.queue.push_front(message);
+        }
+    }
+
     /// The next packet to send again, if there is one and the window allows it.
     pub fn next_resend(&mut self) -> Option<Resend<'_, M>> {
-        loop {
-            let sent = self.inflight.len().saturating_sub(self.resend.len());
-            if sent >= usize::from(self.window) {
-                return None;
-            }
-            let id = self.resend.pop_front()?;
-            // Acknowledged without being sent again: nothing to do.
-            if self.inflight.contains_key(&id) {
-                return Some(match &self.inflight[&id].stage {
-                    Stage::AwaitsPubAck(message) | Stage::AwaitsPubRec(message) => {
-                        Resend::Publish(id, message)
-                    }
-                    Stage::AwaitsPubComp => Resend::PubRel(id),
-                });
-            }
+        let sent = self.inflight.len().saturating_sub(self.resend.len());
+        if sent >= usize::from(self.window) {
+            return None;
         }
+        let id = self.resend.pop_front()?;
+        self.inflight.get(&id).map(|entry| match &entry.stage {
+            Stage::AwaitsPubAck(message) | Stage::AwaitsPubRec(message) => {
+                Resend::Publish(id, message)
+            }
+            Stage::AwaitsPubComp => Resend::PubRel(id),
+        })
     }
 
     /// Ends the session: gives back what was never delivered for certain, the
@@ -328,6 +380,40 @@ mod tests {
         assert_eq!(flow.next_resend(), None, "the window is full");
         assert_eq!(flow.pubcomp(2), Ok(()));
         assert_eq!(flow.next_resend(), Some(Resend::Publish(3, &30)));
+    }
+
+    #[test]
+    fn what_is_acknowledged_before_it_is_sent_again_does_not_widen_the_window() {
+        let mut flow = sent(9, 3, QoS::AtLeastOnce);
+        flow.resume(1);
+        assert_eq!(flow.next_resend(), Some(Resend::Publish(1, &10)));
+        assert_eq!(flow.puback(3), Ok(30));
+        assert_eq!(flow.next_resend(), None, "one is in flight");
+        assert_eq!(flow.puback(1), Ok(10));
+        assert_eq!(flow.next_resend(), Some(Resend::Publish(2, &20)));
+        assert!(!flow.has_more());
+    }
+
+    #[test]
+    fn a_message_that_is_given_up_frees_its_identifier_when_the_peer_has_it() {
+        let mut flow = sent(9, 1, QoS::AtLeastOnce);
+        assert!(!flow.give_up(1));
+        assert!(flow.is_empty());
+        let mut flow = sent(9, 1, QoS::ExactlyOnce);
+        assert!(flow.give_up(1));
+        assert_eq!(flow.pubcomp(1), Ok(()));
+    }
+
+    #[test]
+    fn a_lost_session_makes_messages_new_again_in_order() {
+        let mut flow = sent(9, 3, QoS::ExactlyOnce);
+        flow.push(40);
+        assert_eq!(flow.pubrec(2, false), Ok(PubRec::Release(20)));
+        flow.restart(1);
+        assert_eq!(flow.inflight_len(), 0);
+        assert_eq!(flow.queued().collect::<Vec<_>>(), [&10, &30, &40]);
+        assert_eq!(flow.send(10, QoS::ExactlyOnce), 4, "identifiers go on");
+        assert!(!flow.has_room(), "the new window counts");
     }
 
     #[test]

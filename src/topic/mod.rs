@@ -12,9 +12,9 @@ pub fn is_valid_name(topic: &str) -> bool {
 }
 
 /// Whether `filter` is a topic filter: `+` and `#` stand alone in their
-/// levels, `#` in the last one only (4.7.1).
+/// levels, `#` in the last one only (4.7.1), and it fits a packet (4.7.3).
 pub fn is_valid_filter(filter: &str) -> bool {
-    if filter.is_empty() {
+    if filter.is_empty() || filter.len() > usize::from(u16::MAX) || filter.contains('\0') {
         return false;
     }
     let mut levels = filter.split('/').peekable();
@@ -99,9 +99,13 @@ mod tests {
         ] {
             assert!(is_valid_filter(good), "{good}");
         }
-        for bad in ["", "a+", "a/+b", "a#", "#/a", "a/#/b", "ab/+e"] {
+        for bad in [
+            "", "a+", "a/+b", "a#", "#/a", "a/#/b", "ab/+e", " #", "a\0b",
+        ] {
             assert!(!is_valid_filter(bad), "{bad}");
         }
+        assert!(is_valid_filter(&"x".repeat(65535)));
+        assert!(!is_valid_filter(&"x".repeat(65536)));
     }
 
     #[test]
@@ -162,5 +166,14 @@ mod tests {
         ("a/+/#", "a", false),
         ("a//b", "a//b", true),
         ("a/b", "A/b", false),
+        ("a", "a/", false),
+        ("a/", "a", false),
+        ("a/#", "a/", true),
+        ("+/x", "$SYS/x", false),
+        ("$SYS/+", "$SYS/x", true),
+        ("a/$x", "a/$x", true),
+        ("a/+", "a/$x", true),
+        ("a /b", "a /b", true),
+        ("a /b", "a/b", false),
     ];
 }

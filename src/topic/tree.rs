@@ -76,6 +76,11 @@ impl<V: Default> Default for Tree<V> {
 }
 
 impl<V: Default + Vacant> Tree<V> {
+    /// Whether there is no node at all.
+    pub fn is_empty(&self) -> bool {
+        self.children.is_empty()
+    }
+
     /// The node for a topic name or filter, made if it isn't there. A node
     /// that stays vacant must be [pruned](Self::prune).
     pub fn insert(&mut self, path: &str) -> NodeId {
@@ -395,7 +400,7 @@ mod tests {
             tree.prune(node);
             assert!(filters(&tree, path).is_empty() || path != "x");
         }
-        assert_eq!(tree.children.len(), 0);
+        assert!(tree.is_empty());
         assert_eq!(
             tree.nodes.len(),
             tree.free.len() + 1,

@@ -32,6 +32,7 @@ pub(crate) enum Program {
     Broker,
     Pub,
     Sub,
+    Rr,
     Passwd,
 }
 
@@ -45,6 +46,7 @@ impl Program {
             Self::Broker => option_env!("CARGO_BIN_EXE_mqtt-broker"),
             Self::Pub => option_env!("CARGO_BIN_EXE_mqtt-pub"),
             Self::Sub => option_env!("CARGO_BIN_EXE_mqtt-sub"),
+            Self::Rr => option_env!("CARGO_BIN_EXE_mqtt-rr"),
             Self::Passwd => option_env!("CARGO_BIN_EXE_mqtt-passwd"),
         };
         let Some(path) = path else {
@@ -65,6 +67,7 @@ impl Program {
             Self::Broker => "mqtt-broker",
             Self::Pub => "mqtt-pub",
             Self::Sub => "mqtt-sub",
+            Self::Rr => "mqtt-rr",
             Self::Passwd => "mqtt-passwd",
         }
     }
@@ -74,6 +77,7 @@ impl Program {
             Self::Broker => "mosquitto",
             Self::Pub => "mosquitto_pub",
             Self::Sub => "mosquitto_sub",
+            Self::Rr => "mosquitto_rr",
             Self::Passwd => "mosquitto_passwd",
         }
     }

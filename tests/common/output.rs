@@ -104,6 +104,14 @@ impl Output {
         }
     }
 
+    /// Waits until `enough` of what the stream has brought so far is there.
+    pub(crate) fn wait_until(&self, enough: impl Fn(&str) -> bool) {
+        let found = self
+            .0
+            .wait(TIMEOUT, |all| enough(&lossy(&all.bytes)).then_some(()));
+        assert!(found.is_some(), "not what was waited for: {}", self.text());
+    }
+
     /// Waits until the stream contains `text`.
     pub(crate) fn wait_for(&self, text: &str) {
         let found = self.0.wait(TIMEOUT, |all| {

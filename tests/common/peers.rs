@@ -62,19 +62,23 @@ impl Peer {
 
     /// The command that plays this peer's part.
     pub(crate) fn command(self) -> Command {
-        match self {
+        self.script("client")
+    }
+
+    /// The command that plays this peer by order, line by line.
+    pub(crate) fn by_order(self) -> Command {
+        self.script("play")
+    }
+
+    fn script(self, kind: &str) -> Command {
+        let (interpreter, name) = match self {
             Self::MosquittoClients => panic!("use Program::mosquitto"),
-            Self::Paho => {
-                let mut command = Command::new("python3");
-                command.arg(script("paho_client.py"));
-                command
-            }
-            Self::MqttJs => {
-                let mut command = Command::new("node");
-                command.arg(script("mqttjs_client.js"));
-                command
-            }
-        }
+            Self::Paho => ("python3", format!("paho_{kind}.py")),
+            Self::MqttJs => ("node", format!("mqttjs_{kind}.js")),
+        };
+        let mut command = Command::new(interpreter);
+        command.arg(script(&name));
+        command
     }
 }
 

@@ -84,6 +84,11 @@ impl Raw {
     pub(crate) fn open(port: u16) -> Self {
         let stream =
             TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("connecting to the broker");
+        Self::adopt(stream)
+    }
+
+    /// Speaks on a connection that is there already, as its server perhaps.
+    pub(crate) fn adopt(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("a socket option");
         Self {
             stream,

@@ -34,7 +34,7 @@ fn plainly(setup: Setup, conf: &str) -> Broker {
 fn each_line_begins_with_the_time() {
     let broker = Broker::open();
     visit(&broker);
-    let log = broker.log();
+    let log = broker.stop().stderr;
     let (time, _) = visitors_line(&log).split_once(": ").expect("a time");
     assert!(time.parse::<u64>().is_ok(), "{log}");
 }
@@ -43,7 +43,7 @@ fn each_line_begins_with_the_time() {
 fn the_time_can_be_left_out() {
     let broker = Broker::start(&format!("log_timestamp false\n{OPEN}"));
     visit(&broker);
-    let log = broker.log();
+    let log = broker.stop().stderr;
     assert!(visitors_line(&log).starts_with("New client"), "{log}");
 }
 
@@ -51,7 +51,7 @@ fn the_time_can_be_left_out() {
 fn the_usual_log_has_connections_but_not_every_packet() {
     let broker = plainly(Setup::new(), OPEN);
     visit(&broker);
-    let log = broker.log();
+    let log = broker.stop().stderr;
     visitors_line(&log);
     assert!(!log.contains("my/topic"), "{log}");
 }
@@ -60,7 +60,7 @@ fn the_usual_log_has_connections_but_not_every_packet() {
 fn the_verbose_log_has_every_packet() {
     let broker = Broker::open();
     visit(&broker);
-    let log = broker.log();
+    let log = broker.stop().stderr;
     visitors_line(&log);
     assert!(log.contains("my/topic"), "{log}");
 }
@@ -89,7 +89,7 @@ fn only_the_chosen_kinds_are_logged() {
         &format!("log_type error\nlog_type subscribe\n{OPEN}"),
     );
     visit(&broker);
-    let log = broker.log();
+    let log = broker.stop().stderr;
     assert!(log.contains("my/topic"), "{log}");
     assert!(!log.contains("New client connected"), "{log}");
 }

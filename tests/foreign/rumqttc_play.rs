@@ -45,10 +45,14 @@ fn connect(port: u16, name: &str, keep: bool, with_will: bool) -> (Peer, bool) {
     let vanish = Arc::new(AtomicBool::new(false));
     let stop = Arc::clone(&vanish);
     let driver = thread::spawn(move || {
+        // A time limit that passes while rumqttc connects makes it connect
+        // again, so that there is none before CONNACK.
+        let mut patience = TIMEOUT;
         while !stop.load(Ordering::Relaxed) {
-            match connection.recv_timeout(Duration::from_millis(20)) {
+            match connection.recv_timeout(patience) {
                 Err(_nothing_yet) => {}
                 Ok(Ok(Event::Incoming(packet))) => {
+                    patience = Duration::from_millis(20);
                     if let Some(seen) = translate(packet) {
                         let _ = sender.send(seen);
                     }

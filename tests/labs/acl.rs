@@ -97,7 +97,7 @@ fn a_rule_with_blanks_serves_clients_that_write_none() {
     sub.expect("21.5");
     sub.expect("22");
     let log = broker.log();
-    assert!(log.contains("acl:2"), "the line is named: {log}");
+    assert!(log.contains("acl:3"), "the line is named: {log}");
 }
 
 #[test]

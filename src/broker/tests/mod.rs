@@ -1,0 +1,17 @@
+//! Tests of the core, a theme a file, through [`harness`]: real bytes in, real
+//! bytes out, time as the test tells it.
+
+mod connect;
+mod flows;
+mod forwarding;
+mod harness;
+mod limits;
+mod model;
+mod pressure;
+mod retained;
+mod rights;
+mod sessions;
+mod shared;
+mod simulation;
+mod subscriptions;
+mod wills;

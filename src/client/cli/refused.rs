@@ -1,0 +1,129 @@
+//! Options that Mosquitto's clients have and these don't have yet. They are
+//! part of the grammar, so that whoever uses one is told what to do instead.
+
+use clap::{Arg, ArgAction, ArgMatches};
+
+use super::failure::Failure;
+
+const HEADING: &str = "Not yet supported (each says what to do instead)";
+
+struct Later {
+    id: &'static str,
+    short: Option<char>,
+    takes_value: bool,
+    instead: &'static str,
+}
+
+const TLS: &str = "TLS comes in a later version of Moustique; until then connect over a trusted network, \
+     a Unix socket (--unix), or a tunnel such as `ssh -L 1883:localhost:1883 HOST`";
+const PSK: &str = "TLS with pre-shared keys comes in a later version of Moustique; until then connect over \
+     a trusted network or a tunnel such as `ssh -L 1883:localhost:1883 HOST`";
+const ENGINE: &str = "OpenSSL engines are not supported; use a key file when TLS comes in a later version \
+     of Moustique";
+const PROXY: &str = "proxies come in a later version of Moustique; until then use a tunnel such as \
+     `ssh -L 1883:BROKER:1883 PROXY`";
+const WEBSOCKET: &str =
+    "WebSocket comes in a later version of Moustique; connect to the broker's MQTT port instead";
+const SRV: &str =
+    "SRV lookups come in a later version of Moustique; name the broker with -h and -p";
+const RATE: &str = "comes in a later version of Moustique; until then count lines, as in `mqtt-sub -t '#' | pv -l`";
+const WATCH: &str = "comes in a later version of Moustique; until then print with -v";
+
+const fn with_value(id: &'static str, instead: &'static str) -> Later {
+    Later {
+        id,
+        short: None,
+        takes_value: true,
+        instead,
+    }
+}
+
+const fn switch(id: &'static str, instead: &'static str) -> Later {
+    Later {
+        id,
+        short: None,
+        takes_value: false,
+        instead,
+    }
+}
+
+const LATER: &[Later] = &[
+    with_value("cafile", TLS),
+    with_value("capath", TLS),
+    with_value("cert", TLS),
+    with_value("key", TLS),
+    with_value("keyform", TLS),
+    with_value("ciphers", TLS),
+    with_value("tls-version", TLS),
+    with_value("tls-alpn", TLS),
+    with_value("tls-keylog", TLS),
+    switch("tls-use-os-certs", TLS),
+    switch("insecure", TLS),
+    with_value("tls-engine", ENGINE),
+    with_value("tls-engine-kpass-sha1", ENGINE),
+    with_value("psk", PSK),
+    with_value("psk-identity", PSK),
+    with_value("proxy", PROXY),
+    switch("ws", WEBSOCKET),
+    Later {
+        id: "srv",
+        short: Some('S'),
+        takes_value: false,
+        instead: SRV,
+    },
+    switch("message-rate", RATE),
+    Later {
+        id: "watch",
+        short: Some('w'),
+        takes_value: false,
+        instead: WATCH,
+    },
+    switch("latency", WATCH),
+];
+
+/// The error for an endpoint that means TLS.
+pub(super) fn tls(what: &str) -> Failure {
+    Failure::plain(format_args!("{what}: {TLS}."))
+}
+
+/// The error for an endpoint that means WebSocket.
+pub(super) fn websocket(what: &str) -> Failure {
+    Failure::plain(format_args!("{what}: {WEBSOCKET}."))
+}
+
+pub(super) fn arguments() -> impl Iterator<Item = Arg> {
+    LATER.iter().map(|later| {
+        let arg = match later.short {
+            Some(short) => Arg::new(later.id).short(short),
+            None => Arg::new(later.id).long(later.id),
+        };
+        let arg = if later.id == "watch" {
+            arg.long("watch")
+        } else {
+            arg
+        };
+        let arg = if later.takes_value {
+            arg.value_name("value").allow_hyphen_values(true)
+        } else {
+            arg.action(ArgAction::SetTrue)
+        };
+        arg.help_heading(HEADING).hide_short_help(true)
+    })
+}
+
+/// Refuses the first of them that was given.
+pub(super) fn check(matches: &ArgMatches) -> Result<(), Failure> {
+    let given = |later: &&Later| {
+        matches.value_source(later.id) == Some(clap::parser::ValueSource::CommandLine)
+    };
+    match LATER.iter().find(given) {
+        None => Ok(()),
+        Some(later) => {
+            let name = match later.short {
+                Some(short) => format!("-{short}"),
+                None => format!("--{}", later.id),
+            };
+            Err(Failure::plain(format_args!("{name}: {}.", later.instead)))
+        }
+    }
+}

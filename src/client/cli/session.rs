@@ -1,0 +1,109 @@
+//! A tool's connection: the first one, and those after it was lost.
+
+use std::time::Duration;
+
+use super::connection::Connection;
+use super::debug;
+use super::failure::Failure;
+use super::texts;
+use crate::client::{Client, ConnAckInfo, ConnectError, DisconnectReason};
+use crate::codec::ReasonCode;
+use crate::transport::{Endpoint, Stream, connect};
+
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// A client that knows the way to its broker.
+pub(super) struct Session {
+    pub(super) client: Client<Stream>,
+    endpoint: Endpoint,
+    /// mqtt-pub and mqtt-rr print a second line when they are refused.
+    second_line: bool,
+    user: Option<String>,
+    version: crate::codec::Version,
+}
+
+impl Session {
+    pub(super) fn new(connection: &Connection, second_line: bool) -> Self {
+        let mut client = Client::new(connection.options.clone());
+        if connection.debug {
+            client.set_tracer(debug::tracer());
+        }
+        Self {
+            client,
+            endpoint: connection.endpoint.clone(),
+            second_line,
+            user: connection.options.username.clone(),
+            version: connection.options.version,
+        }
+    }
+
+    /// Connects for the first time.
+    pub(super) async fn start(&mut self) -> Result<ConnAckInfo, Failure> {
+        let stream = self.reach().await?;
+        self.client
+            .open(stream)
+            .await
+            .map_err(|error| self.refused(&error))
+    }
+
+    /// The same for a tool that stays: only a broker that cannot be reached,
+    /// or that refuses, ends it.
+    pub(super) async fn start_or_retry(&mut self) -> Result<ConnAckInfo, Failure> {
+        let stream = self.reach().await?;
+        match self.client.open(stream).await {
+            Ok(info) => Ok(info),
+            Err(ConnectError::Lost(_) | ConnectError::Timeout) => self.again().await,
+            Err(error) => Err(self.refused(&error)),
+        }
+    }
+
+    async fn reach(&self) -> Result<Stream, Failure> {
+        connect(&self.endpoint)
+            .await
+            .map_err(|error| texts::unreachable(&error, &self.endpoint))
+    }
+
+    /// Connects again, as often as it takes; the pauses grow. Ends only when
+    /// the broker refuses.
+    pub(super) async fn again(&mut self) -> Result<ConnAckInfo, Failure> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            let Ok(stream) = connect(&self.endpoint).await else {
+                continue;
+            };
+            match self.client.open(stream).await {
+                Ok(info) => return Ok(info),
+                Err(error @ ConnectError::Refused { reason, .. }) if !is_passing(reason) => {
+                    return Err(self.refused(&error));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn refused(&self, error: &ConnectError) -> Failure {
+        texts::not_accepted(error, self.version, self.user.as_deref(), self.second_line)
+    }
+}
+
+/// Whether a refusal tells of a server that may be well again soon.
+fn is_passing(reason: ReasonCode) -> bool {
+    matches!(
+        reason,
+        ReasonCode(3)
+            | ReasonCode::SERVER_UNAVAILABLE
+            | ReasonCode::SERVER_BUSY
+            | ReasonCode::CONNECTION_RATE_EXCEEDED
+    )
+}
+
+/// Whether it makes sense to connect again.
+pub(super) fn is_accident(reason: &DisconnectReason) -> bool {
+    matches!(
+        reason,
+        DisconnectReason::Lost(_) | DisconnectReason::KeepAliveTimeout
+    )
+}

@@ -1,0 +1,201 @@
+//! What the tools say, in Mosquitto's words where scripts may look for them.
+
+use std::io::{self, IsTerminal};
+
+use colored::Colorize;
+
+use super::failure::{Failure, complain};
+use crate::client::{ConnectError, DisconnectReason, RequestError};
+use crate::codec::{ReasonCode, Version};
+use crate::transport::{Endpoint, is_lookup_error};
+
+// Exit codes beyond 1 are the numbers of libmosquitto's errors.
+const PROTOCOL: u8 = 2;
+const NOT_CONNECTED: u8 = 4;
+const LOST: u8 = 7;
+const KEEP_ALIVE: u8 = 19;
+const OVERSIZE: u8 = 25;
+/// The exit code of `-W`.
+pub(super) const TIMED_OUT: u8 = 27;
+
+const PROTOCOL_TEXT: &str =
+    "Error: A network protocol error occurred when communicating with the broker.";
+
+/// A failure to reach the broker at all.
+pub(super) fn unreachable(error: &io::Error, endpoint: &Endpoint) -> Failure {
+    if is_lookup_error(error) {
+        hint("is the name of the broker (-h) right, and does this machine have a network?");
+        return Failure::Other("Unable to connect (Lookup error.).".to_owned(), 1);
+    }
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        hint(&match endpoint {
+            Endpoint::Tcp { host, port, .. } => format!(
+                "nothing listens on {host} port {port}. Is the broker running, and does it accept \
+                 connections from other machines?"
+            ),
+            Endpoint::Unix(path) => format!("nothing listens on {}", path.display()),
+        });
+    }
+    Failure::plain(system_text(error))
+}
+
+/// The system's words for an error, without the number that Rust appends.
+pub(super) fn system_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+/// A connection that the broker refused or broke off before it stood.
+/// `second_line`: mqtt-pub says what libmosquitto made of it, too.
+pub(super) fn not_accepted(
+    error: &ConnectError,
+    version: Version,
+    user: Option<&str>,
+    second_line: bool,
+) -> Failure {
+    match error {
+        ConnectError::Refused { reason, .. } => {
+            let v5 = version == Version::V5;
+            refusal_hint(*reason, v5, user);
+            let mut text = format!("Connection error: {}", connack_text(*reason, v5));
+            if second_line {
+                text.push('\n');
+                text.push_str(if reason.0 <= 5 {
+                    "Error: The connection was refused."
+                } else {
+                    PROTOCOL_TEXT
+                });
+            }
+            Failure::Other(text, reason.0)
+        }
+        ConnectError::Lost(_) => disconnected(&DisconnectReason::Lost(None)),
+        ConnectError::Protocol(error) => disconnected(&DisconnectReason::Protocol(*error)),
+        ConnectError::Timeout => disconnected(&DisconnectReason::KeepAliveTimeout),
+    }
+}
+
+/// The end of a connection that was still needed.
+pub(super) fn disconnected(reason: &DisconnectReason) -> Failure {
+    let (text, code) = match reason {
+        DisconnectReason::Lost(_) => ("Error: The connection was lost.", LOST),
+        DisconnectReason::ByServer { .. } | DisconnectReason::NotConnected => (
+            "Error: The client is not currently connected.",
+            NOT_CONNECTED,
+        ),
+        DisconnectReason::KeepAliveTimeout => ("Error: The broker does not answer.", KEEP_ALIVE),
+        DisconnectReason::Protocol(_) => (PROTOCOL_TEXT, PROTOCOL),
+    };
+    if let DisconnectReason::ByServer { reason, .. } = reason {
+        hint(&format!("the broker ended the connection: {reason}"));
+    }
+    Failure::Other(text.to_owned(), code)
+}
+
+/// A message or a subscription that cannot be sent.
+pub(super) fn not_sent(error: RequestError) -> Failure {
+    match error {
+        RequestError::NotConnected => disconnected(&DisconnectReason::NotConnected),
+        RequestError::TooLarge => Failure::Other(
+            "Error: The message is larger than the broker accepts.".to_owned(),
+            OVERSIZE,
+        ),
+        other => Failure::plain(format_args!("{other}.")),
+    }
+}
+
+/// Tells more, to a person: only where stderr is a terminal.
+pub(super) fn hint(text: &str) {
+    if io::stderr().is_terminal() {
+        colored::control::set_override(std::env::var_os("NO_COLOR").is_none());
+        complain(format_args!("{} {text}", "Hint:".cyan().bold()));
+    }
+}
+
+fn refusal_hint(reason: ReasonCode, v5: bool, user: Option<&str>) {
+    let unauthorised = match reason.0 {
+        4 | 5 => !v5,
+        0x86 | 0x87 => true,
+        _ => false,
+    };
+    if unauthorised {
+        match user {
+            Some(user) => hint(&format!(
+                "the broker doesn't let user '{user}' in: is the password (-P) right?"
+            )),
+            None => hint("the broker wants a user name and a password: -u NAME -P PASSWORD"),
+        }
+    }
+}
+
+/// Why a CONNACK refuses.
+fn connack_text(reason: ReasonCode, v5: bool) -> &'static str {
+    if v5 {
+        return match reason {
+            ReasonCode::UNSUPPORTED_PROTOCOL_VERSION => {
+                "Unsupported Protocol Version. Try connecting to an MQTT v5 broker, or use MQTT v3.x mode."
+            }
+            other => reason_text(other),
+        };
+    }
+    match reason.0 {
+        1 => "Connection Refused: unacceptable protocol version.",
+        2 => "Connection Refused: identifier rejected.",
+        3 => "Connection Refused: broker unavailable.",
+        4 => "Connection Refused: bad user name or password.",
+        5 => "Connection Refused: not authorised.",
+        _ => "Connection Refused: unknown reason.",
+    }
+}
+
+/// The reason codes as libmosquitto spells them.
+pub(super) fn reason_text(reason: ReasonCode) -> &'static str {
+    match reason.0 {
+        0x00 => "Success",
+        0x01 => "Granted QoS 1",
+        0x02 => "Granted QoS 2",
+        0x04 => "Disconnect with Will Message",
+        0x10 => "No matching subscribers",
+        0x11 => "No subscription existed",
+        0x18 => "Continue authentication",
+        0x19 => "Re-authenticate",
+        0x80 => "Unspecified error",
+        0x81 => "Malformed Packet",
+        0x82 => "Protocol Error",
+        0x83 => "Implementation specific error",
+        0x84 => "Unsupported Protocol Version",
+        0x85 => "Client Identifier not valid",
+        0x86 => "Bad User Name or Password",
+        0x87 => "Not authorized",
+        0x88 => "Server unavailable",
+        0x89 => "Server busy",
+        0x8A => "Banned",
+        0x8B => "Server shutting down",
+        0x8C => "Bad authentication method",
+        0x8D => "Keep Alive timeout",
+        0x8E => "Session taken over",
+        0x8F => "Topic Filter invalid",
+        0x90 => "Topic Name invalid",
+        0x91 => "Packet Identifier in use",
+        0x92 => "Packet Identifier not found",
+        0x93 => "Receive Maximum exceeded",
+        0x94 => "Topic Alias invalid",
+        0x95 => "Packet too large",
+        0x96 => "Message rate too high",
+        0x97 => "Quota exceeded",
+        0x98 => "Administrative action",
+        0x99 => "Payload format invalid",
+        0x9A => "Retain not supported",
+        0x9B => "QoS not supported",
+        0x9C => "Use another server",
+        0x9D => "Server moved",
+        0x9E => "Shared Subscriptions not supported",
+        0x9F => "Connection rate exceeded",
+        0xA0 => "Maximum connect time",
+        0xA1 => "Subscription identifiers not supported",
+        0xA2 => "Wildcard Subscriptions not supported",
+        _ => "Unknown reason",
+    }
+}

@@ -1,0 +1,227 @@
+//! From files and the command line to the words that clap sees.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, Command};
+
+use super::failure::Failure;
+
+/// The words of all sources in the order in which they count: later ones win.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Words {
+    /// What clap parses.
+    pub(super) plain: Vec<OsString>,
+    /// The words of each `-D`. Its number of values depends on the second,
+    /// which is more than clap's grammar can say.
+    pub(super) properties: Vec<Vec<String>>,
+}
+
+/// Gathers the words of the options file and of the command line.
+pub(super) fn gather(
+    command: &Command,
+    argv: impl Iterator<Item = OsString>,
+) -> Result<Words, Failure> {
+    let mut given = Words::default();
+    let files = given.take(command, argv)?;
+    let file = match files.as_slice() {
+        [] => default_file(command.get_name()),
+        [file] => Some(PathBuf::from(file)),
+        _ => return Err(Failure::usage("-o can be given only once.")),
+    };
+    let mut words = Words::default();
+    if let Some(file) = file {
+        let content = fs::read_to_string(&file).map_err(|error| {
+            Failure::plain(format_args!("Unable to read {}: {error}", file.display()))
+        })?;
+        words.take(command, file_words(&content))?;
+    }
+    words.plain.append(&mut given.plain);
+    words.properties.append(&mut given.properties);
+    Ok(words)
+}
+
+impl Words {
+    /// Takes words from one source, and returns the values of `-o`.
+    fn take(
+        &mut self,
+        command: &Command,
+        mut words: impl Iterator<Item = OsString>,
+    ) -> Result<Vec<OsString>, Failure> {
+        let mut files = Vec::new();
+        while let Some(word) = words.next() {
+            if word == "-D" || word == "--property" {
+                self.properties.push(property_words(&mut words)?);
+                continue;
+            }
+            let value = if takes_value(command, &word) {
+                words.next()
+            } else {
+                None
+            };
+            if word == "-o" {
+                files.extend(value.clone());
+            }
+            self.plain.push(word);
+            self.plain.extend(value);
+        }
+        Ok(files)
+    }
+}
+
+/// Packet, property and value, or for a user property packet, property, name
+/// and value.
+fn property_words(words: &mut impl Iterator<Item = OsString>) -> Result<Vec<String>, Failure> {
+    let mut next = || {
+        let word = words.next().ok_or_else(|| {
+            Failure::usage("--property argument given but not enough arguments specified.")
+        })?;
+        word.into_string()
+            .map_err(|_| Failure::usage("--property argument that is not valid UTF-8."))
+    };
+    let mut taken = vec![next()?, next()?, next()?];
+    if taken[1].eq_ignore_ascii_case("user-property") {
+        taken.push(next()?);
+    }
+    Ok(taken)
+}
+
+/// Whether the next word is the value of this one, whatever it looks like.
+fn takes_value(command: &Command, word: &OsStr) -> bool {
+    let Some(word) = word.to_str() else {
+        return false;
+    };
+    let named = |arg: &&Arg| match word.strip_prefix("--") {
+        Some(long) => arg.get_long() == Some(long),
+        None => word.strip_prefix('-').is_some_and(|short| {
+            let mut chars = short.chars();
+            arg.get_short() == chars.next() && arg.get_short().is_some() && chars.next().is_none()
+        }),
+    };
+    command
+        .get_arguments()
+        .find(named)
+        .is_some_and(|arg| arg.get_action().takes_values())
+}
+
+/// The options file of a tool: its own, or the one of Mosquitto's tool.
+fn default_file(program: &str) -> Option<PathBuf> {
+    let directory = match std::env::var_os("XDG_CONFIG_HOME") {
+        Some(directory) => PathBuf::from(directory),
+        None => Path::new(&std::env::var_os("HOME")?).join(".config"),
+    };
+    let mosquitto = program.replace("mqtt-", "mosquitto_");
+    [program, &mosquitto]
+        .map(|name| directory.join(name))
+        .into_iter()
+        .find(|path| path.is_file())
+}
+
+/// One option a line: its name up to the first blank, then its value as it
+/// stands. `-D` has several values, the last of which may contain blanks.
+fn file_words(content: &str) -> impl Iterator<Item = OsString> {
+    content.lines().flat_map(|line| {
+        let line = line.trim_start();
+        if line.is_empty() || line.starts_with('#') {
+            return Vec::new();
+        }
+        let (option, value) = match line.split_once([' ', '\t']) {
+            Some((option, value)) => (option, Some(value)),
+            None => (line, None),
+        };
+        let mut words = vec![OsString::from(option)];
+        match value {
+            Some(value) if option == "-D" || option == "--property" => {
+                let user = value
+                    .split_whitespace()
+                    .nth(1)
+                    .is_some_and(|name| name.eq_ignore_ascii_case("user-property"));
+                let count = if user { 4 } else { 3 };
+                words.extend(value.splitn(count, ' ').map(OsString::from));
+            }
+            // A number may stand behind several blanks, a topic may begin
+            // with one: like Mosquitto, leave that to whoever reads it.
+            Some(value) => words.push(value.into()),
+            None => {}
+        }
+        words
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::cli::grammar::pub_command;
+
+    fn take(words: &[&str]) -> Result<Words, Failure> {
+        let mut taken = Words::default();
+        taken.take(&pub_command(), words.iter().map(OsString::from))?;
+        Ok(taken)
+    }
+
+    #[test]
+    fn properties_are_split_off_with_three_or_four_words() {
+        let words = take(&[
+            "-t",
+            "a",
+            "-D",
+            "publish",
+            "content-type",
+            "-x",
+            "--property",
+            "connect",
+            "User-Property",
+            "-n",
+            "-v",
+            "-m",
+            "-D",
+        ])
+        .expect("words");
+        assert_eq!(words.plain, ["-t", "a", "-m", "-D"]);
+        assert_eq!(
+            words.properties,
+            [
+                vec!["publish", "content-type", "-x"],
+                vec!["connect", "User-Property", "-n", "-v"]
+            ]
+        );
+    }
+
+    #[test]
+    fn a_property_needs_its_words() {
+        for words in [
+            &["-D"][..],
+            &["-D", "publish", "content-type"],
+            &["-D", "publish", "user-property", "name"],
+        ] {
+            let error = take(words).expect_err("too few");
+            assert_eq!(
+                error,
+                Failure::usage("--property argument given but not enough arguments specified.")
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_has_an_option_a_line() {
+        let words: Vec<_> =
+            file_words("# a comment\n-t a b \n\n-d\r\n-p 1884\r\n-D publish user-property n v w\n")
+                .collect();
+        assert_eq!(
+            words,
+            [
+                "-t",
+                "a b ",
+                "-d",
+                "-p",
+                "1884",
+                "-D",
+                "publish",
+                "user-property",
+                "n",
+                "v w"
+            ]
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! Where to connect, and how.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use tokio::net::{TcpSocket, UnixStream, lookup_host};
+
+use super::Stream;
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A TCP port.
+    Tcp {
+        /// A host name or an IP address, an IPv6 one with or without brackets.
+        host: String,
+        /// The port.
+        port: u16,
+        /// The local address (or a name for it) that the connection starts
+        /// from.
+        bind: Option<String>,
+    },
+    /// The path of a Unix domain socket.
+    Unix(PathBuf),
+}
+
+/// Connects to `endpoint`. Every address of a host name is tried in turn, in
+/// the order of the resolver, until one answers.
+///
+/// # Errors
+/// The error of the last address that was tried, or one for which
+/// [`is_lookup_error`] is true.
+pub async fn connect(endpoint: &Endpoint) -> io::Result<Stream> {
+    match endpoint {
+        Endpoint::Unix(path) => Ok(UnixStream::connect(path).await?.into()),
+        Endpoint::Tcp { host, port, bind } => {
+            let local = match bind {
+                Some(name) => resolve(name, 0).await?,
+                None => Vec::new(),
+            };
+            connect_tcp(&resolve(host, *port).await?, &local).await
+        }
+    }
+}
+
+async fn connect_tcp(remote: &[SocketAddr], local: &[SocketAddr]) -> io::Result<Stream> {
+    let mut failure = LookupError::no_address();
+    for &address in remote {
+        let from = local.iter().find(|l| l.is_ipv4() == address.is_ipv4());
+        if from.is_none() && !local.is_empty() {
+            continue;
+        }
+        match connect_address(address, from.copied()).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+async fn connect_address(to: SocketAddr, from: Option<SocketAddr>) -> io::Result<Stream> {
+    let socket = match to {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // Packets are gathered before they are written: waiting for more of them
+    // in the kernel would only add delay.
+    socket.set_nodelay(true)?;
+    if let Some(from) = from {
+        socket.bind(from)?;
+    }
+    Ok(socket.connect(to).await?.into())
+}
+
+/// The addresses of `host`. One that is an address already is not asked for,
+/// which spares the resolver's thread.
+async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(host);
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    match lookup_host((bare, port)).await {
+        Ok(addresses) => Ok(addresses.collect()),
+        Err(error) => Err(LookupError::wrap(format!("{host}: {error}"))),
+    }
+}
+
+/// Whether [`connect`] failed because a host name could not be resolved.
+pub fn is_lookup_error(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(<dyn std::error::Error + Send + Sync>::is::<LookupError>)
+}
+
+/// A host name that has no usable address.
+#[derive(Debug)]
+struct LookupError(String);
+
+impl LookupError {
+    fn wrap(what: String) -> io::Error {
+        io::Error::new(io::ErrorKind::NotFound, Self(what))
+    }
+
+    fn no_address() -> io::Error {
+        Self::wrap("no address to connect to".to_owned())
+    }
+}
+
+impl fmt::Display for LookupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for LookupError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime")
+    }
+
+    #[test]
+    fn a_name_is_tried_at_every_address() {
+        runtime().block_on(async {
+            // `localhost` often means ::1 first, and nobody listens there.
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+                .await
+                .expect("a free port");
+            let endpoint = Endpoint::Tcp {
+                host: "localhost".to_owned(),
+                port: listener.local_addr().expect("its address").port(),
+                bind: Some("127.0.0.1".to_owned()),
+            };
+            let stream = connect(&endpoint).await.expect("connected");
+            assert!(matches!(stream, Stream::Tcp(tcp) if tcp.nodelay().expect("an option")));
+        });
+    }
+
+    #[test]
+    fn brackets_around_an_address_are_taken_off() {
+        let addresses = runtime().block_on(resolve("[::1]", 7)).expect("addresses");
+        assert_eq!(addresses, ["[::1]:7".parse().expect("an address")]);
+    }
+
+    #[test]
+    fn an_unknown_name_is_told_from_other_errors() {
+        let error = runtime()
+            .block_on(resolve("nowhere.invalid", 1))
+            .expect_err("no such host");
+        assert!(is_lookup_error(&error));
+        assert!(!is_lookup_error(&io::Error::other("something else")));
+    }
+}
