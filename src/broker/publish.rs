@@ -174,7 +174,8 @@ impl Core {
     ) -> Option<ReasonCode> {
         let limit = self.peers.settings.message_size_limit as usize;
         if publish.payload.len() > limit {
-            return Some(ReasonCode::PACKET_TOO_LARGE);
+            // PUBACK and PUBREC have no 'packet too large' (3.4.2.1).
+            return Some(ReasonCode::QUOTA_EXCEEDED);
         }
         let session = self.peers.session(session)?;
         let user = session.username.as_deref();
