@@ -421,6 +421,11 @@ impl Peers {
                 }
                 Some(Resend::Publish(packet_id, delivery)) => {
                     let delivery = delivery.clone();
+                    // The client may take smaller packets than last time.
+                    if !fits(connection, &delivery, self.now) {
+                        flow.outgoing.discard(packet_id);
+                        continue;
+                    }
                     open_outbox(connection, &mut self.effects, &mut self.spare);
                     append_delivery(connection, &delivery, packet_id, true, self.now);
                     self.stats

@@ -206,6 +206,11 @@ impl<M> Outgoing<M> {
         })
     }
 
+    /// Forgets a message in flight that cannot be sent again.
+    pub fn discard(&mut self, id: u16) {
+        self.inflight.remove(&id);
+    }
+
     fn take<T>(
         &mut self,
         id: u16,
@@ -328,6 +333,16 @@ mod tests {
         assert_eq!(flow.next_resend(), None, "the window is full");
         assert_eq!(flow.pubcomp(2), Ok(()));
         assert_eq!(flow.next_resend(), Some(Resend::Publish(3, &30)));
+    }
+
+    #[test]
+    fn what_is_discarded_makes_room() {
+        let mut flow = sent(1, 2, QoS::AtLeastOnce);
+        flow.resume(1);
+        assert_eq!(flow.next_resend(), Some(Resend::Publish(1, &10)));
+        assert_eq!(flow.next_resend(), None, "the window is full");
+        flow.discard(1);
+        assert_eq!(flow.next_resend(), Some(Resend::Publish(2, &20)));
     }
 
     #[test]
