@@ -120,7 +120,11 @@ impl Judge {
             let packet = packet.expect("a packet that a server may send");
             assert!(!self.over, "{packet:?} after the last one");
             let length = frame.bytes.len();
-            assert!(length <= self.max_packet_size, "{length} bytes: {packet:?}");
+            assert!(
+                length <= self.max_packet_size,
+                "{length} bytes, header {:#x}",
+                frame.first_byte()
+            );
             self.judge(&packet);
         }
     }

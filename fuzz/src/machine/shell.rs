@@ -105,9 +105,6 @@ impl Shell {
             .client_sent(&input[..batch.consumed()], line.version);
         let id = line.id;
         self.core.receive(self.now, id, &batch);
-        if line.blocked {
-            line.paused |= self.core.is_congested(id);
-        }
         self.take(index);
     }
 
