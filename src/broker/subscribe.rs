@@ -28,11 +28,16 @@ impl Core {
         let ids = Ids::new(crate::property!(packet.properties, SubscriptionIdentifier));
         let mut reasons = Vec::with_capacity(packet.requests.len());
         let mut retained = Vec::new();
+        // All of them are looked at first: what ends the connection has no effect.
+        let mut subscriptions = Vec::with_capacity(packet.requests.len());
         for request in &packet.requests {
             let subscription = Subscription::parse(request.filter).ok_or(NO_FILTER)?;
             if subscription.group.is_some() && request.options.no_local {
                 return Err(Refusal::Unexpected("no local on a shared subscription"));
             }
+            subscriptions.push(subscription);
+        }
+        for (request, subscription) in packet.requests.iter().zip(subscriptions) {
             let (granted, new) = self.add_subscription(id, session, request, subscription, &ids);
             reasons.push(granted as u8);
             let wanted = match request.options.retain_handling {
@@ -132,8 +137,9 @@ impl Core {
             format!("Received UNSUBSCRIBE from {}", peers.name(id))
         });
         let mut reasons = Vec::with_capacity(packet.filters.len());
-        for filter in &packet.filters {
-            let subscription = Subscription::parse(filter).ok_or(NO_FILTER)?;
+        let parsed = packet.filters.iter().map(|text| Subscription::parse(text));
+        let subscriptions = parsed.collect::<Option<Vec<_>>>().ok_or(NO_FILTER)?;
+        for (filter, subscription) in packet.filters.iter().zip(subscriptions) {
             let reason = if self.remove_subscription(session, subscription) {
                 ReasonCode::SUCCESS
             } else {
