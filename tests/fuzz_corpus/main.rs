@@ -5,6 +5,7 @@
 #[allow(unreachable_pub)] // the fuzz targets need them public
 #[path = "../../fuzz/src/lib.rs"]
 mod bodies;
+mod findings;
 mod seeds;
 
 use std::path::{Path, PathBuf};
