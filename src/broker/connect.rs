@@ -84,7 +84,12 @@ impl Core {
             Version::V5 => Some(refusal.reason()),
             _ => refusal.return_code().map(ReasonCode),
         };
-        if let Some(reason) = reason {
+        // What a CONNACK without properties takes; there are clients to which
+        // even that is too long (3.1.2.11.4).
+        let takes = crate::property!(connect.properties, MaximumPacketSize).unwrap_or(5);
+        if let Some(reason) = reason
+            && takes >= 5
+        {
             let properties = Properties::new();
             let packet = ConnAck {
                 session_present: false,

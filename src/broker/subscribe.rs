@@ -13,6 +13,12 @@ use crate::codec::{
 use crate::config::LogType;
 use crate::topic::Subscription;
 
+/// The client would have to be told more than it takes in a packet (3.1.2.11.4).
+const LONG_ANSWER: Refusal = Refusal::Undecodable(DecodeError::with(
+    ReasonCode::PACKET_TOO_LARGE,
+    "more topic filters than the answer has room for",
+));
+
 const NO_FILTER: Refusal = Refusal::Undecodable(DecodeError::malformed("not a topic filter"));
 
 impl Core {
@@ -28,11 +34,19 @@ impl Core {
         let ids = Ids::new(crate::property!(packet.properties, SubscriptionIdentifier));
         let mut reasons = Vec::with_capacity(packet.requests.len());
         let mut retained = Vec::new();
+        if !self.may_answer(id, packet.requests.len()) {
+            return Err(LONG_ANSWER);
+        }
+        // All of them are looked at first: what ends the connection has no effect.
+        let mut subscriptions = Vec::with_capacity(packet.requests.len());
         for request in &packet.requests {
             let subscription = Subscription::parse(request.filter).ok_or(NO_FILTER)?;
             if subscription.group.is_some() && request.options.no_local {
                 return Err(Refusal::Unexpected("no local on a shared subscription"));
             }
+            subscriptions.push(subscription);
+        }
+        for (request, subscription) in packet.requests.iter().zip(subscriptions) {
             let (granted, new) = self.add_subscription(id, session, request, subscription, &ids);
             reasons.push(granted as u8);
             let wanted = match request.options.retain_handling {
@@ -61,6 +75,13 @@ impl Core {
             self.send_retained(session, filter, qos, &ids);
         }
         Ok(())
+    }
+
+    /// Whether the client takes a SUBACK or UNSUBACK with so many codes.
+    fn may_answer(&mut self, id: ConnectionId, codes: usize) -> bool {
+        let length = 5 + codes + usize::from(codes + 3 >= 0x80) + usize::from(codes + 3 >= 0x4000);
+        let connection = self.peers.connection(id);
+        connection.is_none_or(|connection| length <= connection.max_packet_size)
     }
 
     /// Returns the granted QoS, and whether the subscription is new.
@@ -141,9 +162,13 @@ impl Core {
         self.peers.log(LogType::Debug, |peers| {
             format!("Received UNSUBSCRIBE from {}", peers.name(id))
         });
+        if !self.may_answer(id, packet.filters.len()) {
+            return Err(LONG_ANSWER);
+        }
         let mut reasons = Vec::with_capacity(packet.filters.len());
-        for filter in &packet.filters {
-            let subscription = Subscription::parse(filter).ok_or(NO_FILTER)?;
+        let parsed = packet.filters.iter().map(|text| Subscription::parse(text));
+        let subscriptions = parsed.collect::<Option<Vec<_>>>().ok_or(NO_FILTER)?;
+        for (filter, subscription) in packet.filters.iter().zip(subscriptions) {
             let reason = if self.remove_subscription(session, subscription) {
                 ReasonCode::SUCCESS
             } else {

@@ -180,12 +180,17 @@ impl<'a> Connect<'a> {
         } else {
             None
         };
-        let username = if flags & 0x80 != 0 {
+        // In MQTT 3.1 the end of the packet has precedence over these flags: the
+        // strings may be missing, 'and connections should be allowed to continue'.
+        let follows = |flag, body: &Reader<'_>| {
+            flags & flag != 0 && !(version == Version::V31 && body.is_empty())
+        };
+        let username = if follows(0x80, body) {
             Some(body.str().map_err(silent)?)
         } else {
             None
         };
-        let password = if flags & 0x40 != 0 {
+        let password = if follows(0x40, body) {
             Some(body.binary().map_err(silent)?)
         } else {
             None

@@ -4,7 +4,10 @@
 pub(super) fn nearest<'a>(wrong: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let wrong = wrong.to_ascii_lowercase().replace('-', "_");
     let tolerated = 1 + wrong.len() / 5;
+    let length = wrong.chars().count();
     words
+        // A file that is none of ours may be one word of any length.
+        .filter(|word| word.len().abs_diff(length) <= tolerated)
         .map(|word| (distance(&wrong, word), word))
         .filter(|(distance, _)| *distance <= tolerated)
         .min_by_key(|(distance, _)| *distance)
@@ -41,6 +44,12 @@ mod tests {
         assert_eq!(distance("lsitener", "listener"), 1);
         assert_eq!(distance("", "abc"), 3);
         assert_eq!(distance("abc", "abc"), 0);
+    }
+
+    #[test]
+    fn a_file_of_one_word_is_not_compared_with_all() {
+        let wrong = "x".repeat(1_000_000);
+        assert_eq!(nearest(&wrong, ["listener", "user"].into_iter()), None);
     }
 
     #[test]

@@ -10,6 +10,8 @@ use std::sync::OnceLock;
 pub(crate) enum Peer {
     /// mosquitto_pub and mosquitto_sub.
     MosquittoClients,
+    /// mosquitto, the broker.
+    MosquittoBroker,
     /// paho-mqtt for Python.
     Paho,
     /// mqtt.js for Node.
@@ -37,6 +39,7 @@ impl Peer {
     fn name(self) -> &'static str {
         match self {
             Self::MosquittoClients => "mosquitto_pub and mosquitto_sub are",
+            Self::MosquittoBroker => "mosquitto is",
             Self::Paho => "paho-mqtt for Python is",
             Self::MqttJs => "mqtt.js for Node is",
         }
@@ -48,6 +51,7 @@ impl Peer {
             Self::MosquittoClients => [Program::Pub, Program::Sub, Program::Passwd]
                 .iter()
                 .all(|program| find_program(program.mosquitto_name()).is_some()),
+            Self::MosquittoBroker => find_program(Program::Broker.mosquitto_name()).is_some(),
             Self::Paho => *PAHO.get_or_init(|| {
                 let mut python = Command::new("python3");
                 python.args(["-c", "import paho.mqtt.client"]);
@@ -72,7 +76,7 @@ impl Peer {
 
     fn script(self, kind: &str) -> Command {
         let (interpreter, name) = match self {
-            Self::MosquittoClients => panic!("use Program::mosquitto"),
+            Self::MosquittoClients | Self::MosquittoBroker => panic!("use Program::mosquitto"),
             Self::Paho => ("python3", format!("paho_{kind}.py")),
             Self::MqttJs => ("node", format!("mqttjs_{kind}.js")),
         };

@@ -112,6 +112,21 @@ fn connect_flags() {
     }
 }
 
+/// "Server implementations must allow for the possibility that the User Name
+/// flag is set, but the User Name string is missing" (MQTT 3.1, 3.1).
+#[test]
+fn the_end_of_a_packet_of_3_1_has_precedence_over_its_flags() {
+    outcomes(&[
+        (Taken, "0006 'MQIsdp' 03 82 000A 0001 'p'"),
+        (Taken, "0006 'MQIsdp' 03 C2 000A 0001 'p'"),
+        (Taken, "0006 'MQIsdp' 03 C2 000A 0001 'p' 0001 'u'"),
+        (Silent, "0006 'MQIsdp' 03 82 000A 0001 'p' 0001"),
+        (Silent, "0006 'MQIsdp' 03 C2 000A 0001 'p' 0001 'u' 00"),
+        (Silent, "0004 'MQTT' 04 82 000A 0001 'p'"),
+        (Silent, "0004 'MQTT' 05 C2 000A 00 0001 'p' 0001 'u'"),
+    ]);
+}
+
 #[test]
 fn payload_of_3_1_1_is_never_answered() {
     outcomes(&[
