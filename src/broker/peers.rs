@@ -412,7 +412,7 @@ impl Peers {
             };
             let full = connection.outbox.len() >= SOFT_LIMIT;
             if full {
-                return flow.outgoing.queued_len() > 0;
+                return flow.outgoing.has_more();
             }
             match flow.outgoing.next_resend() {
                 Some(Resend::PubRel(packet_id)) => {

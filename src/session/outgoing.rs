@@ -114,6 +114,11 @@ impl<M> Outgoing<M> {
         self.queue.len()
     }
 
+    /// Whether anything waits, to be sent or to be sent again.
+    pub fn has_more(&self) -> bool {
+        !(self.queue.is_empty() && self.resend.is_empty())
+    }
+
     /// How many packets are unacknowledged, those of earlier connections
     /// included.
     pub fn inflight_len(&self) -> usize {
