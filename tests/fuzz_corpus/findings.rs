@@ -100,6 +100,23 @@ fn a_message_in_flight_is_not_sent_again_when_the_client_takes_smaller_packets()
 }
 
 #[test]
+fn more_than_an_outbox_in_flight_is_sent_again_without_a_further_event() {
+    let mut core = Core::new(Settings::default(), 0);
+    let (id, _) = connect(&mut core, Properties::new());
+    subscribe(&mut core, id, &["a"]);
+    for _ in 0..15 {
+        assert_eq!(kinds(&publish(&mut core, id, &[0; 9000])), [3, 4]);
+    }
+    let (id, mut work) = connect(&mut core, Properties::new());
+    let mut count = kinds(&work).len() - 1;
+    while work.more {
+        work = core.take(0, id).expect("a connection");
+        count += kinds(&work).len();
+    }
+    assert_eq!(count, 15, "135 kB in flight");
+}
+
+#[test]
 fn a_refusal_is_not_told_to_a_client_that_takes_nothing_so_long() {
     for (size, told) in [(4, vec![]), (5, vec![2])] {
         let mut core = Core::new(Settings::default(), 0);

@@ -209,7 +209,7 @@ impl Shell {
     /// machine, or one that sleeps, comes late.
     pub(super) fn wait(&mut self, duration: Millis) {
         let end = self.now + duration;
-        for _ in 0..6 {
+        for _ in 0..4 {
             match self.core.next_deadline() {
                 Some(deadline) if deadline <= end => {
                     self.now = self.now.max(deadline);
