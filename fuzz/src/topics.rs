@@ -71,11 +71,13 @@ pub fn topics(data: &[u8]) {
     );
 }
 
-/// The words of 4.7.1, as plainly as can be.
+/// The words of 4.7.1 and 4.7.3, as plainly as can be.
 fn is_filter(text: &str) -> bool {
     let levels: Vec<_> = text.split('/').collect();
     let last = levels.len() - 1;
     !text.is_empty()
+        && text.len() <= 65_535
+        && !text.contains('\0')
         && levels.iter().enumerate().all(|(index, level)| {
             !level.contains(['+', '#']) || *level == "+" || *level == "#" && index == last
         })

@@ -43,6 +43,7 @@ impl Core {
             return;
         }
         connection.version = connect.version;
+        connection.is_bridge = connect.bridge;
         connection.heard = now;
         let policy = Arc::clone(&connection.policy);
         let outcome = self

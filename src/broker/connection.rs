@@ -35,6 +35,9 @@ pub(super) struct Connection {
     pub(super) peer: Box<str>,
     pub(super) stage: Stage,
     pub(super) version: Version,
+    /// It said so in CONNECT: its own messages are not sent back to it, and it
+    /// sees the retain flag as it was published, as MQTT 5 lets a client ask.
+    pub(super) is_bridge: bool,
     /// Bytes that are about to leave.
     pub(super) outbox: Vec<u8>,
     /// Whether the shell was told to look at this connection.

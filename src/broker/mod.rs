@@ -174,6 +174,7 @@ impl Core {
             peer: peer.into(),
             stage: Stage::Greeting,
             version: Version::V311,
+            is_bridge: false,
             outbox: Vec::new(),
             told: false,
             patience: 0,

@@ -93,16 +93,18 @@ impl Core {
         subscription: Subscription<'_>,
         ids: &Ids,
     ) -> (QoS, bool) {
-        let max_qos = self
-            .peers
-            .connection(id)
-            .map_or(2, |connection| connection.policy.max_qos);
+        let connection = self.peers.connection(id);
+        let (max_qos, is_bridge) = connection.map_or((2, false), |connection| {
+            (connection.policy.max_qos, connection.is_bridge)
+        });
         let qos = request
             .options
             .qos
             .min(QoS::from_u8(max_qos).unwrap_or_default());
         let options = SubscriptionOptions {
             qos,
+            no_local: request.options.no_local || is_bridge && subscription.group.is_none(),
+            retain_as_published: request.options.retain_as_published || is_bridge,
             ..request.options
         };
         self.peers.log(LogType::Subscribe, |peers| {

@@ -26,11 +26,9 @@ fn the_same_packets_have_the_same_outcome() {
     if !Peer::MosquittoBroker.present_for("the comparison with Mosquitto's broker") {
         return;
     }
-    let ours = Broker::open();
-    let theirs = mosquitto();
+    let (mut ours, mut theirs) = (Broker::open(), mosquitto());
     if let Some(seed) = number("MOUSTIQUE_DIFFERENTIAL_SEED") {
-        let (ours, theirs) = (&ours, &theirs);
-        show(seed, ours, theirs);
+        show(seed, &ours, &theirs);
         return;
     }
     let seeds = number("MOUSTIQUE_DIFFERENTIAL_SEEDS");
@@ -41,9 +39,14 @@ fn the_same_packets_have_the_same_outcome() {
     // Not twice: sessions and retained messages stay.
     let beyond = examples.filter(|seed| !range.contains(seed));
     for seed in range.clone().chain(beyond) {
-        let stream = Stream::of(seed);
-        let (ours, theirs) = (play(ours.port, &stream), play(theirs.port, &stream));
-        match judge(&ours, &theirs) {
+        let mut verdict = compare(seed, &ours, &theirs);
+        if matches!(verdict, Verdict::Unwanted(_)) {
+            // A topic filter that an earlier stream broke may match everything;
+            // what counts is what a replay of this stream alone shows.
+            (ours, theirs) = (Broker::open(), mosquitto());
+            verdict = compare(seed, &ours, &theirs);
+        }
+        match verdict {
             Verdict::Same => {}
             Verdict::Wanted(index) => used[index].push(seed),
             Verdict::Unwanted(text) => failures.push(format!("seed {seed}: {text}")),
@@ -71,6 +74,11 @@ enum Verdict {
     /// The index of the difference in the table.
     Wanted(usize),
     Unwanted(String),
+}
+
+fn compare(seed: u64, ours: &Broker, theirs: &Broker) -> Verdict {
+    let stream = Stream::of(seed);
+    judge(&play(ours.port, &stream), &play(theirs.port, &stream))
 }
 
 /// After the first difference the two are no longer in the same state.

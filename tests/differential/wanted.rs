@@ -161,6 +161,17 @@ pub(crate) const WANTED: &[Wanted] = &[
         }),
     },
     Wanted {
+        what: "a wildcard in the name of a group ends the connection",
+        why: "MQTT-4.8.2-2; 2.0 takes it",
+        example: 24739,
+        is: Is::Step(|our, their| {
+            let filters = our.sent.windows(8);
+            let mut groups = filters.filter_map(|bytes| bytes.strip_prefix(b"$share/"));
+            let wildcard = groups.any(|name| matches!(name[0], b'+' | b'#'));
+            is_shared(our, 8) && wildcard && closed_here_only(our, their)
+        }),
+    },
+    Wanted {
         what: "a message of QoS 2 is handed out at PUBLISH, not at PUBREL",
         why: "4.3.3 allows both",
         example: 112,

@@ -74,9 +74,13 @@ fn unsubscribe(core: &mut Core, id: ConnectionId, filters: Vec<&str>) -> Work {
 
 /// The packet types in what was written.
 fn kinds(work: &Work) -> Vec<u8> {
+    kinds_of(work, Version::V5)
+}
+
+fn kinds_of(work: &Work, version: Version) -> Vec<u8> {
     let (mut rest, mut kinds) = (&work.bytes[..], Vec::new());
     while let Ok(Some(frame)) = Frame::split(rest, usize::MAX) {
-        Packet::decode(frame, Version::V5, Side::Server).expect("a packet of a server");
+        Packet::decode(frame, version, Side::Server).expect("a packet of a server");
         kinds.push(frame.first_byte() >> 4);
         rest = &rest[frame.bytes.len()..];
     }
@@ -141,6 +145,29 @@ fn an_answer_longer_than_the_client_takes_ends_the_connection() {
         let (id, _) = connect(&mut core, at_most(30));
         let work = unsubscribe(&mut core, id, filters(count));
         assert_eq!(kinds(&work), [kind], "UNSUBSCRIBE with {count}");
+    }
+}
+
+#[test]
+fn a_bridge_of_mqtt_3_does_not_get_its_own_messages_back() {
+    let mut core = Core::new(Settings::default(), 0);
+    for (level, kinds_back) in [(0x84, vec![9, 4]), (0x04, vec![9, 3, 4])] {
+        let id = core.open(0, Arc::new(Policy::default()), "test");
+        let connect = [b"\x10\x0d\0\x04MQTT", &[level][..], b"\x02\0\0\0\x01b"].concat();
+        let frame = Frame::split(&connect, 100)
+            .expect("a frame")
+            .expect("whole");
+        let connect = Connect::decode(frame).expect("a CONNECT");
+        core.connect(0, id, &connect, Decision::Allowed, 0);
+        core.take(0, id).expect("a connection");
+        let bytes = b"\x82\x06\0\x01\0\x01a\x01\x32\x06\0\x01a\0\x01x";
+        core.receive(0, id, &Batch::decode(bytes, Version::V311, 100));
+        let work = core.take(0, id).expect("a connection");
+        assert_eq!(
+            kinds_of(&work, Version::V311),
+            kinds_back,
+            "level {level:#x}"
+        );
     }
 }
 

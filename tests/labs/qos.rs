@@ -59,6 +59,8 @@ fn each_quality_has_its_handshake() {
         let tap = Tap::before(broker.port);
         let mut publisher = Program::Pub.command();
         run(at(&mut publisher, tap.port).args(["-t", "t", "-q", qos, "-m", "x"])).expect_code(0);
+        // The relay has seen all when it has seen the end.
+        tap.goodbyes();
         let count = |tap: &Tap, from, kind| tap.packets(from, kind).len();
         let answers = [
             count(&tap, From::Broker, PUBACK),
@@ -69,6 +71,7 @@ fn each_quality_has_its_handshake() {
         assert_eq!(answers, expected, "publishing with QoS {qos}");
         let tap = sub.tap;
         sub.process.finish().expect_code(0);
+        tap.goodbyes();
         let answers = [
             count(&tap, From::Client, PUBACK),
             count(&tap, From::Client, PUBREC),
