@@ -1,15 +1,17 @@
 //! `mqtt-passwd` as a program: alone, on a terminal, and beside Mosquitto's.
 
-mod peers;
+mod common;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
+use common::Program;
+use common::broker::Setup;
+use common::peers::{Peer, program_for};
 use moustique::auth::{PasswordFile, Verdict};
 use tempfile::TempDir;
 
@@ -282,7 +284,7 @@ sys.exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(s
 impl Place {
     /// What the terminal showed, and the exit code; `None` without Python.
     fn on_terminal(&self, answers: &[&str], arguments: &[&str]) -> Option<(String, i32)> {
-        let python = peers::find("python3")?;
+        let python = program_for("python3", "prompts on a terminal")?;
         let arguments = [&["-c", TERMINAL], answers, &["--", PROGRAM], arguments].concat();
         let output = self.run(python, &arguments, "");
         let code = output.status.code().unwrap();
@@ -345,7 +347,7 @@ fn a_terminal_asks_before_it_overwrites() {
 
 #[test]
 fn exit_codes_and_users_are_those_of_mosquitto_passwd() {
-    let Some(theirs) = peers::find("mosquitto_passwd") else {
+    let Some(theirs) = program_for("mosquitto_passwd", "password files of both tools") else {
         return;
     };
     for arguments in [
@@ -408,7 +410,7 @@ fn exit_codes_and_users_are_those_of_mosquitto_passwd() {
 
 #[test]
 fn files_of_mosquitto_passwd_verify_here() {
-    let Some(theirs) = peers::find("mosquitto_passwd") else {
+    let Some(theirs) = program_for("mosquitto_passwd", "password files of both tools") else {
         return;
     };
     let place = Place::new();
@@ -444,26 +446,26 @@ fn files_of_mosquitto_passwd_verify_here() {
 
 #[test]
 fn mosquitto_accepts_our_hashes() {
-    let (Some(broker), Some(publisher)) = (peers::find("mosquitto"), peers::find("mosquitto_pub"))
-    else {
+    let check = "our hashes in Mosquitto's broker";
+    let Some(publisher) = program_for("mosquitto_pub", check) else {
         return;
     };
+    if !Peer::MosquittoBroker.present_for(check) {
+        return;
+    }
     let place = Place::new();
     place.passwd(&["-H", "sha512-pbkdf2", "-c", "-b", "f", "new", "one"], 0);
     place.passwd(&["-H", "sha512", "-b", "f", "old", "two"], 0);
-    let port = peers::free_port().to_string();
+    let setup = Setup::new();
+    let port = setup.port().to_string();
     // Otherwise it would change to a user who may not look into our directory.
     place.write(
         "conf",
         &format!("listener {port} 127.0.0.1\npassword_file f\nuser root\n"),
     );
-    let mut child = Command::new(broker)
-        .args(["-c", "conf"])
-        .current_dir(place.0.path())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    peers::wait_for_port(&port, Instant::now() + Duration::from_secs(10));
+    let mut command = Program::Broker.mosquitto();
+    command.args(["-c", "conf"]).current_dir(place.0.path());
+    let _broker = setup.start_command(command);
     let connects = |user, password| {
         let arguments = [
             "-p", &port, "-u", user, "-P", password, "-t", "t", "-m", "m",
@@ -476,7 +478,5 @@ fn mosquitto_accepts_our_hashes() {
         connects("new", "two"),
         connects("nobody", "one"),
     ];
-    child.kill().unwrap();
-    child.wait().unwrap();
     assert_eq!(answers, [true, true, false, false]);
 }

@@ -6,6 +6,25 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+/// The path of a program. Where it is missing, that is told as
+/// [`Peer::present_for`] tells it.
+pub(crate) fn program_for(name: &str, check: &str) -> Option<PathBuf> {
+    let found = find_program(name);
+    if found.is_none() {
+        tell_missing(&format!("{name} is"), check);
+    }
+    found
+}
+
+fn tell_missing(what: &str, check: &str) {
+    let missing = format!(
+        "left out: {check}: {what} missing; tests/install-peers.sh installs all such programs"
+    );
+    let required = std::env::var_os("MOUSTIQUE_REQUIRE_PEERS");
+    assert!(required.is_none_or(|value| value == "0"), "{missing}");
+    tell(&missing);
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Peer {
     /// mosquitto_pub and mosquitto_sub.
@@ -25,13 +44,7 @@ impl Peer {
     pub(crate) fn present_for(self, check: &str) -> bool {
         let present = self.present();
         if !present {
-            let missing = format!(
-                "left out: {check}: {} missing; tests/install-peers.sh installs all such programs",
-                self.name()
-            );
-            let required = std::env::var_os("MOUSTIQUE_REQUIRE_PEERS");
-            assert!(required.is_none_or(|value| value == "0"), "{missing}");
-            tell(&missing);
+            tell_missing(self.name(), check);
         }
         present
     }
