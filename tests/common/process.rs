@@ -2,6 +2,7 @@
 
 use super::TIMEOUT;
 use super::output::{Output, Watched};
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::Write;
@@ -83,7 +84,9 @@ impl Process {
 
     pub(crate) fn send(&self, signal: Signal) {
         if !self.ended() {
-            kill(self.pid, signal).expect("sending a signal to a child");
+            // It may end, and be reaped, just now.
+            let sent = kill(self.pid, signal);
+            assert!(matches!(sent, Ok(()) | Err(Errno::ESRCH)), "{sent:?}");
         }
     }
 
