@@ -95,6 +95,7 @@ fn members_that_are_away_get_nothing_while_others_are_there() {
         for payload in ["1", "2", "3"] {
             sender.publish("t", payload);
             here.payload(payload);
+            here.acknowledged();
         }
         here.leave();
         sender.publish("t", "to be had later");
