@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::connection::{ConnectionId, Stage};
+use super::connection::{ConnectionId, Promised, Stage};
 use super::publication::{MessageProperties, Publication};
 use super::session::Will;
 use super::timers::{Millis, Timer};
@@ -16,8 +16,11 @@ use crate::session::aliases;
 /// What authentication said about a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The credentials are right, or none were needed.
+    /// No credentials were needed: an anonymous client, or a user name that
+    /// nobody checked.
     Allowed,
+    /// User name and password are right.
+    Verified,
     /// They are wrong or missing.
     Denied,
 }
@@ -48,7 +51,7 @@ impl Core {
         let policy = Arc::clone(&connection.policy);
         let outcome = self
             .admit(&policy, connect, decision, nonce)
-            .map(|client_id| self.accept(id, &policy, connect, client_id));
+            .map(|client_id| self.accept(id, &policy, connect, decision, client_id));
         if let Err(refusal) = outcome {
             self.refuse(id, connect, refusal);
         }
@@ -180,6 +183,7 @@ impl Core {
         id: ConnectionId,
         policy: &Arc<Policy>,
         connect: &Connect<'_>,
+        decision: Decision,
         client_id: Arc<str>,
     ) {
         let now = self.peers.now;
@@ -208,11 +212,13 @@ impl Core {
 
         let expiry_interval = crate::property!(connect.properties, SessionExpiryInterval);
         let expiry = self.session_expiry(connect.version, connect.clean_start, expiry_interval);
+        let receive_maximum =
+            crate::property!(connect.properties, ReceiveMaximum).unwrap_or(u16::MAX);
         let window = self
             .peers
             .settings
             .max_inflight_messages
-            .min(crate::property!(connect.properties, ReceiveMaximum).unwrap_or(u16::MAX));
+            .min(receive_maximum);
         let will = connect
             .will
             .as_ref()
@@ -222,10 +228,14 @@ impl Core {
             .unwrap_or(0)
             .min(self.peers.settings.max_topic_alias_broker);
 
+        let promised = Promised::new(connect.version, &self.peers.settings, policy);
         let Some(connection) = self.peers.connection(id) else {
             return;
         };
         connection.stage = Stage::Open(session);
+        connection.receive_maximum = receive_maximum;
+        connection.promised = promised;
+        connection.decision = decision;
         connection.patience = Millis::from(keep_alive) * 1500;
         connection.max_packet_size = crate::property!(connect.properties, MaximumPacketSize)
             .map_or(usize::MAX, |size| size as usize);

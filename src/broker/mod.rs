@@ -18,6 +18,7 @@
 //! | `subscriptions.rs` | who is interested in what; routes |
 //! | `retained.rs` | the last message of each topic |
 //! | `session.rs`, `connection.rs`, `publication.rs` | what the names say |
+//! | `reload.rs` | new settings, limits and rights while clients are connected |
 //! | `timers.rs`, `sys.rs`, `stats.rs` | time, `$SYS`, figures |
 //! | `settings.rs`, `refusal.rs` | limits and rights, refusals |
 
@@ -31,6 +32,7 @@ mod pressure;
 mod publication;
 mod publish;
 mod refusal;
+mod reload;
 mod retained;
 mod session;
 mod settings;
@@ -51,12 +53,13 @@ pub use batch::Batch;
 pub use connect::Decision;
 pub use connection::ConnectionId;
 pub use refusal::Refusal;
+pub use reload::Guest;
 pub use settings::{Policy, Settings};
 pub use timers::Millis;
 
 use crate::codec::{Ack, AckKind, Disconnect, Packet, Properties, ReasonCode, Version};
 use crate::config::LogType;
-use connection::{Connection, Stage};
+use connection::{Connection, Promised, Stage};
 use peers::Peers;
 use retained::Retained;
 use session::SessionId;
@@ -180,6 +183,9 @@ impl Core {
             patience: 0,
             heard: now,
             max_packet_size: usize::MAX,
+            receive_maximum: u16::MAX,
+            promised: Promised::default(),
+            decision: Decision::Denied,
             expiry_fixed: false,
             received_aliases: None,
             assigned_aliases: None,

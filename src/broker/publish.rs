@@ -33,14 +33,17 @@ impl Core {
         let Some(connection) = self.peers.connection(id) else {
             return Ok(());
         };
-        let version = connection.version;
-        if publish.qos as u8 > connection.policy.max_qos {
+        let (version, promised) = (connection.version, connection.promised);
+        if publish.qos as u8 > promised.max_qos {
             return Err(Refusal::QoS);
         }
-        if publish.retain && !self.peers.settings.retain_available {
+        if publish.retain && !promised.retain {
             return Err(Refusal::Retain);
         }
-        if publish.qos == QoS::ExactlyOnce && !self.is_new(session, &route.topic, publish)? {
+        let receive_maximum = promised.receive_maximum;
+        if publish.qos == QoS::ExactlyOnce
+            && !self.is_new(session, &route.topic, publish, receive_maximum)?
+        {
             self.peers
                 .acknowledge(id, AckKind::PubRec, publish.packet_id, ReasonCode::SUCCESS);
             return Ok(());
@@ -118,7 +121,7 @@ impl Core {
         let topic = match alias {
             None => topic,
             Some(alias) => {
-                let maximum = connection.policy.max_topic_alias;
+                let maximum = connection.promised.topic_alias_maximum;
                 if alias == 0 || alias > maximum {
                     return Err(Refusal::TopicAlias);
                 }
@@ -146,15 +149,10 @@ impl Core {
         session: SessionId,
         topic: &str,
         publish: &Publish<'_>,
+        receive_maximum: u16,
     ) -> Result<bool, Refusal> {
-        let receive_maximum = self.peers.settings.max_inflight_messages;
         let Some(session) = self.peers.session(session) else {
             return Ok(false);
-        };
-        // Only MQTT 5 tells its clients how many may be in flight.
-        let receive_maximum = match session.version {
-            crate::codec::Version::V5 => receive_maximum,
-            _ => u16::MAX,
         };
         let fingerprint = fingerprint(topic, publish.payload);
         match session

@@ -37,6 +37,8 @@ pub enum Refusal {
     KeepAlive,
     /// Another connection came with the same client identifier.
     TakenOver,
+    /// A reload took away what the connection rests on; the words say what.
+    Administrative(&'static str),
     /// The broker ends.
     ShuttingDown,
 }
@@ -58,6 +60,7 @@ impl Refusal {
             Self::ReceiveMaximum => ReasonCode::RECEIVE_MAXIMUM_EXCEEDED,
             Self::KeepAlive => ReasonCode::KEEP_ALIVE_TIMEOUT,
             Self::TakenOver => ReasonCode::SESSION_TAKEN_OVER,
+            Self::Administrative(_) => ReasonCode::ADMINISTRATIVE_ACTION,
             Self::ShuttingDown => ReasonCode::SERVER_SHUTTING_DOWN,
         }
     }
@@ -102,6 +105,7 @@ impl Refusal {
             Self::ReceiveMaximum => ": more messages in flight than the receive maximum".into(),
             Self::KeepAlive => ": it has exceeded its keep alive timeout".into(),
             Self::TakenOver => ": taken over by another connection".into(),
+            Self::Administrative(what) => format!(" by a reload: {what}"),
             Self::ShuttingDown => ": the broker ends".into(),
         }
     }

@@ -215,6 +215,11 @@ impl Subscriptions {
         route
     }
 
+    /// Makes all routes stale, for rules that have changed.
+    pub(super) fn forget_routes(&mut self) {
+        self.generation += 1;
+    }
+
     /// Whether a route that somebody kept is still true.
     pub(super) fn is_current(&self, route: &Route) -> bool {
         route.generation == self.generation

@@ -96,6 +96,17 @@ impl Core {
     pub(super) fn start_sys(&mut self) {
         if self.peers.settings.sys_interval > 0 {
             self.update_sys();
+            return;
+        }
+        // Figures that nobody updates would mislead.
+        let fixed = self
+            .sys
+            .published
+            .drain()
+            .map(|(topic, _)| topic.to_owned());
+        let loads = self.sys.load_topics.drain().map(|(topic, _)| topic);
+        for topic in fixed.chain(loads) {
+            self.retained.clear(&topic);
         }
     }
 

@@ -78,7 +78,7 @@ impl Credentials {
         })
         .await;
         match verdict {
-            Ok(Verdict::Accepted) => Decision::Allowed,
+            Ok(Verdict::Accepted) => Decision::Verified,
             _ => Decision::Denied,
         }
     }

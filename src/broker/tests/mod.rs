@@ -8,6 +8,7 @@ mod harness;
 mod limits;
 mod model;
 mod pressure;
+mod reload;
 mod retained;
 mod rights;
 mod sessions;
