@@ -57,7 +57,7 @@ pub use reload::Guest;
 pub use settings::{Policy, Settings};
 pub use timers::Millis;
 
-use crate::codec::{Ack, AckKind, Disconnect, Packet, Properties, ReasonCode, Version};
+use crate::codec::{Ack, AckKind, Disconnect, Packet, Properties, QoS, ReasonCode, Version};
 use crate::config::LogType;
 use connection::{Connection, Promised, Stage};
 use peers::Peers;
@@ -95,6 +95,17 @@ pub struct Effects {
     pub wake: Vec<ConnectionId>,
     /// Log lines.
     pub log: Vec<(LogType, String)>,
+}
+
+/// One subscription, as [`Core::subscriptions`] tells it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Subscribed {
+    /// The topic filter, with `$share/` and the group where it is shared.
+    pub filter: String,
+    /// Whose it is.
+    pub client_id: Arc<str>,
+    /// The granted QoS.
+    pub qos: QoS,
 }
 
 /// What a connection has to do next.
@@ -426,6 +437,29 @@ impl Core {
         for id in ids {
             self.close(id, Refusal::ShuttingDown);
         }
+    }
+
+    /// The number of clients that are connected.
+    pub fn connected(&self) -> usize {
+        self.connected
+    }
+
+    /// Who has subscribed to what, in no particular order.
+    pub fn subscriptions(&self) -> Vec<Subscribed> {
+        let mut all = Vec::new();
+        self.subscriptions.for_each(|filter, group, session, qos| {
+            if let Some(session) = self.peers.sessions.get(session.slot as usize) {
+                all.push(Subscribed {
+                    filter: group.map_or_else(
+                        || filter.to_owned(),
+                        |group| format!("$share/{group}/{filter}"),
+                    ),
+                    client_id: Arc::clone(&session.client_id),
+                    qos,
+                });
+            }
+        });
+        all
     }
 
     /// When [`tick`](Self::tick) has something to do.

@@ -279,6 +279,22 @@ impl Subscriptions {
         self.counts() == (0, 0) && self.groups.is_empty() && self.tree.is_empty()
     }
 
+    /// Calls `found` with the filter, group, session and QoS of each.
+    pub(super) fn for_each(&self, mut found: impl FnMut(&str, Option<&str>, SessionId, QoS)) {
+        self.tree.for_each(|node, interest| {
+            let filter = self.tree.path(node);
+            for subscriber in &interest.plain {
+                found(&filter, None, subscriber.session, subscriber.options.qos);
+            }
+            for group in interest.groups.iter().map(|number| &self.groups[number]) {
+                for member in &group.members {
+                    let qos = member.options.qos;
+                    found(&filter, Some(&group.name), member.session, qos);
+                }
+            }
+        });
+    }
+
     /// The number of plain and of shared subscriptions.
     pub(super) fn counts(&self) -> (usize, usize) {
         (self.count, self.shared_count)

@@ -7,6 +7,7 @@ use super::publication::MessageProperties;
 use super::stats::Stats;
 use super::timers::{Millis, Timer};
 use crate::codec::QoS;
+use crate::config::LogType;
 
 /// What `$SYS` needs to remember between two updates.
 #[derive(Debug)]
@@ -130,6 +131,29 @@ impl Core {
         self.peers
             .timers
             .set(now + self.peers.settings.sys_interval, Timer::Sys);
+    }
+
+    /// The topic below which lines of a kind are published; `None`: never, one
+    /// for each packet would have no end.
+    pub fn log_topic(kind: LogType) -> Option<&'static str> {
+        match kind {
+            LogType::Error => Some("$SYS/broker/log/E"),
+            LogType::Warning => Some("$SYS/broker/log/W"),
+            LogType::Notice => Some("$SYS/broker/log/N"),
+            LogType::Information => Some("$SYS/broker/log/I"),
+            LogType::Subscribe => Some("$SYS/broker/log/M/subscribe"),
+            LogType::Unsubscribe => Some("$SYS/broker/log/M/unsubscribe"),
+            LogType::Websockets => Some("$SYS/broker/log/WS"),
+            LogType::Debug | LogType::Internal => None,
+        }
+    }
+
+    /// Publishes a log line on its [topic](Self::log_topic), for those who
+    /// are subscribed now.
+    pub fn publish_log(&mut self, now: Millis, topic: &str, line: &str) {
+        self.peers.now = now;
+        let none = MessageProperties::default();
+        self.publish_own(None, topic, line.as_bytes(), QoS::ExactlyOnce, false, &none);
     }
 
     fn publish_sys(&mut self, topic: &str, value: &str) {

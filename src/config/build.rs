@@ -77,6 +77,7 @@ pub(super) fn build(mut draft: Draft) -> Result<Config, Diagnostics> {
         listeners,
         local_only,
         allow_anonymous,
+        sources: draft.sources,
         warnings: draft.diagnostics,
         ..Config::default()
     };

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::hub::Hub;
-use super::process::{self, PidFile};
-use super::{Broker, StartError, runtime};
-use crate::config::{Config, LogType, LogTypes};
+use super::process::{self, Account, PidFile};
+use super::reload::Source;
+use super::signals::Signals;
+use super::{Broker, runtime, systemd};
+use crate::config::{Config, LogTypes};
 
 /// What Mosquitto exits with after a start that failed, and after a bad
 /// configuration or command line.
@@ -99,11 +99,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return fail(&format!("Error: {}", text.trim_end()), MISCONFIGURED);
         }
     };
-    let config = match configure(&matches) {
+    let daemon = matches.get_flag("daemon");
+    let source = move || configure(&matches);
+    let config = match source() {
         Ok(config) => config,
         Err(text) => return fail(&text, MISCONFIGURED),
     };
-    match serve(config, matches.get_flag("daemon")) {
+    match serve(config, Box::new(source), daemon) {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => fail(&format!("Error: {text}."), FAILED),
     }
@@ -131,51 +133,34 @@ fn configure(matches: &ArgMatches) -> Result<Config, String> {
 }
 
 /// Starts in order: sockets and files, background, privileges, threads.
-fn serve(config: Config, daemon: bool) -> Result<(), String> {
+fn serve(config: Config, source: Source, daemon: bool) -> Result<(), String> {
     let (pid_file, user) = (config.pid_file.clone(), config.user.clone());
-    let broker = Broker::bind(config).map_err(|error| error.to_string())?;
+    process::take_umask()?;
+    let (sockets, problems) = systemd::sockets();
+    let broker = Broker::bind_all(config, Some(source), sockets);
+    let broker = broker.map_err(|error| error.to_string())?;
+    for problem in problems {
+        broker.warn(&problem);
+    }
     if daemon {
         process::daemonize()?;
     }
     process::raise_descriptor_limit();
     let _pid_file = pid_file.as_deref().map(PidFile::write).transpose()?;
-    if let Some(warning) = process::drop_privileges(user.as_deref())? {
-        broker.warn(&warning);
+    if let Some(account) = Account::choose(user.as_deref())? {
+        if let Some(warning) = &account.warning {
+            broker.warn(warning);
+        }
+        broker.hub.logger().give_to(account.uid, account.gid);
+        account.enter()?;
     }
     let run = async {
-        let hub = Arc::clone(&broker.hub);
-        broker.run(end_signal(hub)?).await
+        let signals = Signals::listen()?;
+        let control = Arc::clone(&broker.control);
+        tokio::spawn(systemd::report(Arc::clone(&broker.hub)));
+        broker.run(signals.attend(control)).await
     };
     runtime()
         .and_then(|runtime| runtime.block_on(run))
         .map_err(|error| error.to_string())
-}
-
-/// Ready when SIGTERM or SIGINT asks the broker to end. Other signals that
-/// Mosquitto knows have their effect meanwhile.
-fn end_signal(hub: Arc<Hub>) -> Result<impl Future<Output = ()>, StartError> {
-    let listen = |kind| {
-        signal(kind).map_err(|error| StartError(format!("cannot listen for signals: {error}")))
-    };
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut hang_up = listen(SignalKind::hangup())?;
-    let mut user1 = listen(SignalKind::user_defined1())?;
-    let mut user2 = listen(SignalKind::user_defined2())?;
-    Ok(async move {
-        loop {
-            let text = tokio::select! {
-                _ = terminate.recv() => return,
-                _ = interrupt.recv() => return,
-                _ = hang_up.recv() => {
-                    hub.logger().reopen();
-                    "SIGHUP: log files are opened anew. This version doesn't read its configuration \
-                     again while it runs: stop and start it."
-                }
-                _ = user1.recv() => "SIGUSR1: this version has no persistence, nothing is saved.",
-                _ = user2.recv() => "SIGUSR2: this version doesn't print the subscription tree.",
-            };
-            hub.logger().write(LogType::Notice, text);
-        }
-    })
 }

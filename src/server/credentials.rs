@@ -53,6 +53,20 @@ impl Credentials {
         }
     }
 
+    /// Whether a client that `before` let in by `decision` may stay.
+    pub(super) fn keep(&self, before: &Self, username: Option<&str>, decision: Decision) -> bool {
+        let anonymous = || self.allow_anonymous;
+        match (decision, username, &self.users) {
+            (Decision::Verified, Some(name), Some(users)) => before
+                .users
+                .as_ref()
+                .is_some_and(|old| users.contains(name) && users.agrees(old, name)),
+            // Its password was never looked at.
+            (Decision::Allowed, Some(_), Some(_)) => false,
+            _ => anonymous(),
+        }
+    }
+
     /// Decides about a CONNECT. Hashing happens on a thread of its own kind,
     /// so that messages go on meanwhile.
     pub(super) async fn check(&self, connect: &Connect<'_>) -> Decision {

@@ -1,12 +1,13 @@
 //! A connection before its session: CONNECT and what it takes to accept it.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::timeout;
 
-use super::connection::{Connection, READ_BUFFER};
+use super::connection::{Connection, Door, READ_BUFFER};
 use crate::broker::Decision;
 use crate::codec::{Connect, Frame};
 
@@ -39,16 +40,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.enter(|core, now| core.refuse_connect(now, id, &refused));
                 Ok(())
             }
-            Ok(connect) => {
-                let decision = self.decide(&connect).await?;
-                self.introduce(&connect, decision)
-            }
+            Ok(connect) => loop {
+                let door = self.entrance.door();
+                let decision = self.decide(&door, &connect).await?;
+                if self.introduce(&door, &connect, decision)? {
+                    return Ok(());
+                }
+            },
         }
     }
 
     /// Reads the first packet, or finds out why there is none.
     async fn read_connect(&mut self) -> io::Result<Result<Vec<u8>, &'static str>> {
-        let limit = MAX_CONNECT.min(self.door.max_packet_size as usize);
+        let limit = MAX_CONNECT.min(self.max_packet_size as usize);
         loop {
             if self.partial.first().is_some_and(|first| first >> 4 != 1) {
                 return Ok(Err("a first packet that is not CONNECT"));
@@ -69,7 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Has the credentials checked, unless the client goes away meanwhile:
     /// hashing for nobody would keep others waiting.
-    async fn decide(&mut self, connect: &Connect<'_>) -> io::Result<Decision> {
+    async fn decide(&mut self, door: &Door, connect: &Connect<'_>) -> io::Result<Decision> {
         let (stream, early) = (&mut self.stream, &mut self.partial);
         let gone = async {
             while early.len() < READ_BUFFER {
@@ -85,20 +89,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         tokio::select! {
             biased;
-            decision = self.door.credentials.check(connect) => Ok(decision),
+            decision = door.credentials.check(connect) => Ok(decision),
             error = gone => Err(error),
         }
     }
 
-    fn introduce(&mut self, connect: &Connect<'_>, decision: Decision) -> io::Result<()> {
+    /// Lets the core answer. False: a reload came in between, so that the
+    /// decision is none any more.
+    fn introduce(
+        &mut self,
+        door: &Arc<Door>,
+        connect: &Connect<'_>,
+        decision: Decision,
+    ) -> io::Result<bool> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(io::Error::other)?;
-        self.version = connect.version;
         let (id, nonce) = (self.id, u128::from_ne_bytes(nonce));
-        self.enter(|core, now| core.connect(now, id, connect, decision, nonce));
+        let current = self.enter(|core, now| {
+            let current = self.entrance.has(door);
+            if current {
+                core.connect(now, id, connect, decision, nonce);
+            }
+            current
+        });
+        if !current {
+            return Ok(false);
+        }
+        self.version = connect.version;
+        self.max_packet_size = door.max_packet_size;
         // What came behind CONNECT waits in `partial` as if it was just read.
         let early = std::mem::take(&mut self.partial);
         self.process(&early);
-        Ok(())
+        Ok(true)
     }
 }

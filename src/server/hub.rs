@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::log::Logger;
 use crate::broker::{ConnectionId, Core, Millis};
+use crate::config::LogType;
 
 /// The core, shared by all tasks. Under its lock is only routing; waking and
 /// logging happen after it is released, once for each entry.
@@ -49,6 +50,45 @@ impl Hub {
         &self.logger
     }
 
+    /// Writes a line that is not the core's to the log.
+    pub(super) fn log(&self, kind: LogType, text: &str) {
+        self.logger.write(kind, text);
+        if self.logger.has_topic() {
+            self.enter(None, |core, now| self.publish_line(core, now, kind, text));
+        }
+    }
+
+    /// The core's lines. With `log_dest topic` they are published too; what
+    /// there is to log about that is not, or there would be no end.
+    fn take_lines(&self, core: &mut Core, now: Millis) -> Vec<(LogType, String)> {
+        let mut lines = std::mem::take(&mut core.effects().log);
+        if !lines.is_empty() && self.logger.has_topic() {
+            for (kind, text) in &lines {
+                self.publish_line(core, now, *kind, text);
+            }
+            lines.append(&mut core.effects().log);
+        }
+        lines
+    }
+
+    fn publish_line(&self, core: &mut Core, now: Millis, kind: LogType, text: &str) {
+        if let Some(topic) = Core::log_topic(kind)
+            && let Some(line) = self.logger.line(kind, text)
+        {
+            core.publish_log(now, topic, &line);
+        }
+    }
+
+    /// Whether the core can be entered within a time; blocks so long.
+    pub(super) fn is_alive(&self, patience: Duration) -> bool {
+        self.state.try_lock_for(patience).is_some()
+    }
+
+    /// The number of clients that are connected.
+    pub(super) fn connected(&self) -> usize {
+        self.state.lock().core.connected()
+    }
+
     fn now(&self) -> Millis {
         self.started.elapsed().as_millis() as Millis
     }
@@ -65,6 +105,7 @@ impl Hub {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let result = event(&mut state.core, now);
+        let lines = self.take_lines(&mut state.core, now);
         let effects = state.core.effects();
         for id in effects.wake.drain(..).filter(|id| Some(*id) != own) {
             if let Some(Some((owner, waker))) = state.wakers.get(id.slot())
@@ -73,7 +114,6 @@ impl Hub {
                 woken.push(waker.clone());
             }
         }
-        let lines = std::mem::take(&mut effects.log);
         let deadline = state.core.next_deadline().unwrap_or(Millis::MAX);
         let earlier = deadline < state.armed;
         state.armed = state.armed.min(deadline);

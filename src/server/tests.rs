@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::connection::{Door, serve};
 use super::credentials::Credentials;
+use super::entrance::Entrance;
 use super::hub::Hub;
 use super::log::Logger;
 use crate::broker::{Core, Policy, Settings};
@@ -30,7 +31,7 @@ fn connect(id: u8) -> Vec<u8> {
     [&header[..], &[0, 1, id, 0, 1, b'w', 0, 1, b'!']].concat()
 }
 
-fn hub() -> Result<(Arc<Hub>, Arc<Door>), String> {
+fn hub() -> Result<(Arc<Hub>, Arc<Entrance>), String> {
     let config = Config::parse("log_dest none\n", "test").map_err(|error| error.to_string())?;
     let settings = Settings {
         log: LogTypes::NONE,
@@ -38,13 +39,14 @@ fn hub() -> Result<(Arc<Hub>, Arc<Door>), String> {
         ..Settings::default()
     };
     let core = Core::new(settings, 0);
-    let hub = Hub::new(core, Instant::now(), Logger::open(&config.log)?);
+    let hub = Hub::new(core, Instant::now(), Logger::open(&config)?);
     let door = Door {
         policy: Arc::new(Policy::default()),
         credentials: Credentials::trusting(),
         max_packet_size: 1_000_000,
+        no_delay: false,
     };
-    Ok((Arc::new(hub), Arc::new(door)))
+    Ok((Arc::new(hub), Arc::new(Entrance::new(door))))
 }
 
 struct Client {
@@ -54,7 +56,7 @@ struct Client {
 
 impl Client {
     /// A connection with room for so many bytes on their way.
-    fn open(hub: &Arc<Hub>, door: &Arc<Door>, pipe: usize) -> Self {
+    fn open(hub: &Arc<Hub>, door: &Arc<Entrance>, pipe: usize) -> Self {
         let (stream, theirs) = tokio::io::duplex(pipe);
         let served = serve(Arc::clone(hub), Arc::clone(door), theirs, "test");
         let served = tokio::spawn(served);

@@ -7,8 +7,8 @@ use crate::auth::Acl;
 use crate::broker::{Decision, Policy, Refusal, Settings};
 use crate::codec::{AckKind, Connect, Property};
 
-fn rules(text: &str) -> Option<Arc<Acl>> {
-    Some(Arc::new(Acl::parse(text.as_bytes(), "acl").unwrap()))
+fn rules(text: &str) -> Arc<Acl> {
+    Arc::new(Acl::parse(text.as_bytes(), "acl").unwrap())
 }
 
 impl World {
@@ -33,7 +33,7 @@ fn rights_change_between_two_messages() {
     world.subscribe(reader, "#", Q0);
     world.publish(writer, &message("a", "1", Q1));
     assert_eq!(world.read(writer), ["PUBACK m7"]);
-    world.policy.acl = rules("topic write a\ntopic read b\n");
+    world.policy.acl = Some(rules("topic write a\ntopic read b\n"));
     world.reload(|_| {});
     world.publish(writer, &message("a", "2", Q1));
     assert_eq!(world.read(writer), ["PUBACK m7"], "may be written still");
@@ -52,7 +52,7 @@ fn what_waits_for_a_client_that_is_away_is_judged_by_the_new_rights() {
     world.cut(client);
     world.inject("a", "1", Q1);
     world.inject("b", "2", Q1);
-    world.policy.acl = rules("topic read b\n");
+    world.policy.acl = Some(rules("topic read b\n"));
     world.reload(|_| {});
     world.inject("a", "3", Q1);
     assert_eq!(world.core.peers.sessions[0].outgoing.queued_len(), 2);
@@ -70,7 +70,7 @@ fn a_will_is_published_by_the_rights_of_its_moment() {
             will: Some(will("w", "gone")),
             ..hello(V311, "a")
         });
-        world.policy.acl = rules(acl);
+        world.policy.acl = Some(rules(acl));
         world.reload(|_| {});
         world.cut(client);
         let expected = if told { &["PUBLISH w 'gone'"][..] } else { &[] };
@@ -82,7 +82,7 @@ fn a_will_is_published_by_the_rights_of_its_moment() {
 fn other_listeners_keep_their_policy() {
     let mut world = World::new();
     let client = world.client(V311, "a");
-    world.policy.acl = rules("topic read x\n");
+    world.policy.acl = Some(rules("topic read x\n"));
     world.policy.listener = 1;
     world.reload(|_| {});
     world.subscribe(client, "#", Q0);
