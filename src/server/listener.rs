@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::connection::serve;
 use super::entrance::Entrance;
 use super::hub::Hub;
+use super::ingress::{Origin, admit};
 use crate::config::{Bind, Listener, LogType, SocketDomain};
 
 /// Connections that the system may keep until they are accepted.
@@ -182,7 +182,10 @@ pub(super) async fn accept(
                     hub.log(LogType::Debug, &format!("TCP_NODELAY for {peer}: {error}"));
                 }
                 let (hub, entrance) = (Arc::clone(&hub), Arc::clone(&entrance));
-                tokio::spawn(serve(hub, entrance, stream, &peer.to_string()));
+                let origin = Origin {
+                    peer: peer.to_string(),
+                };
+                tokio::spawn(admit(hub, entrance, stream.into(), origin));
             }
             // It went away while it waited for us; others wait still.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}

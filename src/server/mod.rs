@@ -6,6 +6,7 @@
 //! | `hub.rs` | the core behind its lock, wake-ups, time |
 //! | `listener.rs` | sockets that accept |
 //! | `entrance.rs` | the door of a listener, which a reload exchanges |
+//! | `ingress.rs` | the layers between socket and MQTT |
 //! | `greeting.rs` | a connection before its session |
 //! | `connection.rs` | one connection's bytes |
 //! | `credentials.rs` | who may come in |
@@ -22,6 +23,7 @@ mod credentials;
 mod entrance;
 mod greeting;
 mod hub;
+mod ingress;
 mod link;
 mod listener;
 mod log;
