@@ -367,6 +367,11 @@ impl Core {
         }
     }
 
+    /// A connection brought the bytes of its CONNECT, for the figures.
+    pub fn count_received(&mut self, bytes: usize) {
+        self.peers.stats.bytes_received += bytes as u64;
+    }
+
     /// A connection brought a part of a packet.
     pub fn hear(&mut self, now: Millis, id: ConnectionId) {
         if let Some(connection) = self.peers.connection(id) {
@@ -430,9 +435,11 @@ impl Core {
         self.peers.end(id);
     }
 
-    /// Ends all connections, for the end of the broker.
+    /// Ends all connections, for the end of the broker. All wills are due now,
+    /// and those who are connected still get them.
     pub fn shut_down(&mut self, now: Millis) {
         self.peers.now = now;
+        self.publish_all_wills();
         let ids: Vec<_> = self.peers.connections.iter().map(|(_, c)| c.id).collect();
         for id in ids {
             self.close(id, Refusal::ShuttingDown);

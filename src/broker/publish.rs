@@ -248,6 +248,23 @@ impl Core {
         }
     }
 
+    /// Publishes the will of every session, delayed or not.
+    pub(super) fn publish_all_wills(&mut self) {
+        let sessions = self.peers.sessions.iter();
+        let testators = sessions.filter(|(_, session)| session.will.is_some());
+        let ids: Vec<_> = testators.map(|(_, session)| session.id).collect();
+        for id in ids {
+            let Some(session) = self.peers.session(id) else {
+                continue;
+            };
+            if let Some(will) = session.will.take()
+                && session.may_write(&will.publication.topic)
+            {
+                self.publish_will(id, *will);
+            }
+        }
+    }
+
     /// Publishes the will of a session that ends.
     pub(super) fn publish_last_will(&mut self, session: &Session, will: Will) {
         if session.may_write(&will.publication.topic) {

@@ -31,6 +31,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn meet(&mut self, packet: &[u8]) -> io::Result<()> {
+        self.enter(|core, _| core.count_received(packet.len()));
         let Ok(Some(frame)) = Frame::split(packet, usize::MAX) else {
             return Err(io::ErrorKind::InvalidData.into());
         };

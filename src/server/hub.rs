@@ -8,8 +8,12 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::log::Logger;
+use super::process;
 use crate::broker::{ConnectionId, Core, Millis};
 use crate::config::LogType;
+
+/// How often the memory in use is looked at, at most.
+const MEASURE: Duration = Duration::from_millis(500);
 
 /// The core, shared by all tasks. Under its lock is only routing; waking and
 /// logging happen after it is released, once for each entry.
@@ -105,9 +109,11 @@ impl Hub {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let result = event(&mut state.core, now);
+        state.core.effects().wake.retain(|id| Some(*id) != own);
+        // It may have looked at itself within the event already, so that what
+        // is published now would be news to it.
         let lines = self.take_lines(&mut state.core, now);
-        let effects = state.core.effects();
-        for id in effects.wake.drain(..).filter(|id| Some(*id) != own) {
+        for id in state.core.effects().wake.drain(..) {
             if let Some(Some((owner, waker))) = state.wakers.get(id.slot())
                 && *owner == id
             {
@@ -162,6 +168,7 @@ impl Hub {
 
     /// Lets the core know when its deadlines pass. Never ends by itself.
     pub(super) async fn keep_time(self: Arc<Self>) {
+        let mut measured = None;
         loop {
             let (deadline, now) = {
                 let mut state = self.state.lock();
@@ -169,7 +176,17 @@ impl Hub {
                 (state.armed, self.now())
             };
             if deadline <= now {
-                self.enter(None, Core::tick);
+                let due = measured.is_none_or(|at: Instant| at.elapsed() >= MEASURE);
+                let memory = due.then(process::memory).flatten();
+                if due {
+                    measured = Some(Instant::now());
+                }
+                self.enter(None, |core, now| {
+                    if let Some(bytes) = memory {
+                        core.note_memory(bytes);
+                    }
+                    core.tick(now);
+                });
                 continue;
             }
             let sleep = Duration::from_millis((deadline - now).min(3_600_000));

@@ -28,6 +28,17 @@ pub(super) fn raise_descriptor_limit() {
     }
 }
 
+/// How much memory the process has in use beyond its program and files, in
+/// bytes; `None` where the system doesn't tell.
+pub(super) fn memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(1024 * kilobytes)
+}
+
 /// A file with the number of the process, removed when the broker ends.
 #[derive(Debug)]
 pub(super) struct PidFile(PathBuf);
