@@ -42,6 +42,9 @@ fn usr1_and_usr2_are_answered_in_the_log() {
 #[test]
 fn a_log_file_that_was_moved_away_is_opened_anew() {
     for signal in [nix::libc::SIGRTMIN(), nix::libc::SIGHUP] {
+        if signal != nix::libc::SIGHUP && oracle_differs("2.0.11 knows no RTMIN") {
+            continue;
+        }
         let setup = Setup::new();
         let conf = format!("log_dest file {{dir}}/log\n{OPEN}");
         let broker = setup.start(&conf);

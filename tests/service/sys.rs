@@ -102,6 +102,11 @@ fn every_topic_of_mosquittos_tree_has_its_figure() {
         ("publish/messages/dropped", "0"),
         ("shared_subscriptions/count", "1"),
     ];
+    // Mosquitto doesn't count the retained one.
+    let expected = expected.map(|(topic, value)| match topic {
+        "publish/messages/received" if oracle() => (topic, "10"),
+        _ => (topic, value),
+    });
     // What came within seconds weighs more in the shorter average.
     let is_falling = |figures: &HashMap<String, String>, load: &str| {
         let average = |time: &str| figures[&format!("load/{load}/{time}")].parse::<f64>();
@@ -121,6 +126,7 @@ fn every_topic_of_mosquittos_tree_has_its_figure() {
                 .all(|(topic, value)| figures[*topic] == *value)
             && recent.iter().all(|load| is_falling(figures, load))
     };
+    let mut updates = 0;
     while !settled(&figures) {
         let line = sub.process.stdout.line();
         let (topic, value) = line
@@ -136,6 +142,8 @@ fn every_topic_of_mosquittos_tree_has_its_figure() {
             (_, Some(name)) => ("version", format!("{name} {value}")),
             _ => (topic, value.to_owned()),
         };
+        updates += usize::from(topic == "uptime");
+        assert!(updates < 15, "not what was waited for: {figures:?}");
         figures.insert(topic.to_owned(), value);
     }
     let number = |topic: &str| -> f64 {
