@@ -213,6 +213,7 @@ impl Core {
             .settings
             .max_inflight_messages
             .min(crate::property!(connect.properties, ReceiveMaximum).unwrap_or(u16::MAX));
+        let byte_window = self.peers.settings.max_inflight_bytes;
         let will = connect
             .will
             .as_ref()
@@ -244,6 +245,7 @@ impl Core {
             session.policy = Arc::clone(policy);
             session.expiry = expiry;
             session.will = will;
+            session.outgoing.limit_bytes(byte_window);
             session.outgoing.resume(window);
             session.incoming.resume();
         }

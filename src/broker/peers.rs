@@ -210,7 +210,10 @@ impl Peers {
                 }
                 session.queued_qos0 > 0
             }
-            _ => !roomy || session.outgoing.queued_len() > 0 || !session.outgoing.has_room(),
+            _ => {
+                let size = fanout.payload.len();
+                !roomy || session.outgoing.queued_len() > 0 || !session.outgoing.has_room_for(size)
+            }
         };
         if must_wait {
             let publication = fanout.shared();
@@ -242,7 +245,7 @@ impl Peers {
         });
         if plain {
             let packet_id = match delivery {
-                Some(delivery) if qos != QoS::AtMostOnce => session.outgoing.send(delivery, qos),
+                Some(delivery) if qos != QoS::AtMostOnce => session.launch(delivery),
                 _ => 0,
             };
             let out = open_outbox(connection, &mut self.effects, &mut self.spare);
@@ -297,7 +300,7 @@ impl Peers {
         }
         let packet_id = match delivery.qos {
             QoS::AtMostOnce => 0,
-            qos => session.outgoing.send(delivery.clone(), qos),
+            _ => session.launch(delivery.clone()),
         };
         open_outbox(connection, &mut self.effects, &mut self.spare);
         connection.append(&delivery, packet_id, false, now);
@@ -421,12 +424,9 @@ impl Peers {
                 }
                 None => {}
             }
-            let room = flow.outgoing.has_room();
-            if !flow
-                .outgoing
-                .head()
-                .is_some_and(|head| room || head.qos == QoS::AtMostOnce)
-            {
+            if !flow.outgoing.head().is_some_and(|head| {
+                head.qos == QoS::AtMostOnce || flow.outgoing.has_room_for(head.size())
+            }) {
                 return false;
             }
             let Some(delivery) = flow.dequeue() else {

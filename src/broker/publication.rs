@@ -56,7 +56,7 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    /// What counts against `max_queued_bytes`.
+    /// What counts against `max_queued_bytes` and `max_inflight_bytes`.
     pub(super) fn size(&self) -> usize {
         self.publication.payload.len()
     }

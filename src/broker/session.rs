@@ -82,6 +82,13 @@ impl Session {
         Some(delivery)
     }
 
+    /// Notes that a delivery above QoS 0 is sent, and gives it its packet
+    /// identifier.
+    pub(super) fn launch(&mut self, delivery: Delivery) -> u16 {
+        let (qos, size) = (delivery.qos, delivery.size());
+        self.outgoing.send_sized(delivery, qos, size)
+    }
+
     /// Takes the messages that have expired out of the queue.
     pub(super) fn drop_expired(&mut self, now: Millis) {
         if now < self.first_expiry {

@@ -14,6 +14,9 @@ pub struct Settings {
     /// Unacknowledged packets of QoS 1 and 2 towards one client, and from one
     /// (the receive maximum in CONNACK).
     pub max_inflight_messages: u16,
+    /// Payload bytes of QoS 1 and 2 on their way to one client; a message that
+    /// is larger goes alone.
+    pub max_inflight_bytes: usize,
     /// Messages that may wait for one session beyond those in flight.
     pub max_queued_messages: usize,
     /// Payload bytes that may wait for one session.
@@ -75,6 +78,7 @@ impl Default for Settings {
         Self {
             version: concat!("moustique version ", env!("CARGO_PKG_VERSION")).into(),
             max_inflight_messages: 20,
+            max_inflight_bytes: usize::MAX,
             max_queued_messages: 1000,
             max_queued_bytes: usize::MAX,
             queue_qos0_messages: false,

@@ -8,6 +8,9 @@ pub struct Limits {
     /// `max_inflight_messages`: QoS 1 and 2 messages on their way to one client
     /// at a time, 1 to 65535. Default: 20; `0` in the file means 65535.
     pub max_inflight_messages: u16,
+    /// `max_inflight_bytes`: the same, counted in bytes of payload; a message that
+    /// is larger goes alone. Default: 0, no limit.
+    pub max_inflight_bytes: u64,
     /// `max_queued_messages`: messages that wait for one client beyond those
     /// in flight. Default: 1000; 0 means no limit.
     pub max_queued_messages: u32,
@@ -53,6 +56,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_inflight_messages: 20,
+            max_inflight_bytes: 0,
             max_queued_messages: 1000,
             max_queued_bytes: 0,
             max_packet_size: 2_000_000,

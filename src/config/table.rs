@@ -101,7 +101,7 @@ pub(super) static OPTIONS: &[O] = &[
     O::harmless("check_retain_source", Scope::Global, &MEMORY, &["true", "false", "1", "0"]),
     O::global("global_max_clients", "-1", Limit(|c, v| c.limits.global_max_clients = v)).reloaded(),
     O::global("global_max_connections", "-1", Limit(|c, v| c.limits.global_max_connections = v)).reloaded(),
-    O::harmless("max_inflight_bytes", Scope::Global, &MEMORY, &["0"]),
+    O::global("max_inflight_bytes", "0", Number { min: 0, max: u64::MAX, set: |c, v| c.limits.max_inflight_bytes = v }).reloaded(),
     O::global("max_inflight_messages", "20", NumberOrNone { min: 1, max: U16, set: |c, v| {
         c.limits.max_inflight_messages = v.map_or(u16::MAX, |v| v as u16);
     } }).reloaded(),

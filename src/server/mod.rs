@@ -327,6 +327,7 @@ fn settings(config: &Config, logger: &Logger) -> Settings {
             0 => u16::MAX,
             window => window,
         },
+        max_inflight_bytes: unlimited(limits.max_inflight_bytes),
         max_queued_messages: unlimited(limits.max_queued_messages.into()),
         max_queued_bytes: unlimited(limits.max_queued_bytes),
         queue_qos0_messages: limits.queue_qos0_messages,

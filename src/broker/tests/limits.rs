@@ -30,6 +30,36 @@ fn the_window_is_the_smaller_of_both_sides() {
 }
 
 #[test]
+fn the_window_of_bytes_makes_messages_wait_but_a_large_one_goes_alone() {
+    let mut world = World::with(|settings| settings.max_inflight_bytes = 10);
+    let client = world.client(V5, "a");
+    world.subscribe(client, "t", Q2);
+    let large = "x".repeat(50);
+    for payload in ["sixsix", "four", "five5", &large, "last"] {
+        world.inject("t", payload, Q1);
+    }
+    world.inject("t", "zero", Q0);
+    let got = world.read(client);
+    assert_eq!(
+        got,
+        [
+            "PUBLISH q1 m1 t 'sixsix'",
+            "PUBLISH q1 m2 t 'four'",
+            "PUBLISH t 'zero'"
+        ],
+        "QoS 0 knows no window"
+    );
+    world.ack(client, AckKind::PubAck, 1);
+    assert_eq!(world.read(client), ["PUBLISH q1 m3 t 'five5'"]);
+    world.ack(client, AckKind::PubAck, 2);
+    assert!(world.read(client).is_empty(), "five bytes are in flight");
+    world.ack(client, AckKind::PubAck, 3);
+    assert_eq!(world.read(client), [format!("PUBLISH q1 m4 t '{large}'")]);
+    world.ack(client, AckKind::PubAck, 4);
+    assert_eq!(world.read(client), ["PUBLISH q1 m5 t 'last'"]);
+}
+
+#[test]
 fn a_window_that_shrank_holds_for_what_is_sent_again() {
     let mut world = World::new();
     let client = world.connect(&lasting(V5, "a"));
