@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::connection::{ConnectionId, Stage};
 use super::publication::{MessageProperties, Publication};
+use super::publish::LONG_TOPIC;
 use super::session::Will;
 use super::timers::{Millis, Timer};
 use super::{Core, Policy, Refusal};
@@ -152,10 +153,14 @@ impl Core {
         if decision == Decision::Denied {
             return Err(Refusal::NotAuthorized);
         }
-        if let Some(will) = &connect.will
-            && !super::publish::may_write(policy, &client_id, connect.username, will.topic)
-        {
-            return Err(Refusal::NotAuthorized);
+        if let Some(will) = &connect.will {
+            let topic = policy.mounted(will.topic);
+            if topic.len() > usize::from(u16::MAX) {
+                return Err(LONG_TOPIC);
+            }
+            if !super::publish::may_write(policy, &client_id, connect.username, &topic) {
+                return Err(Refusal::NotAuthorized);
+            }
         }
         let here = self.connected_by_listener.get(&policy.listener);
         let full = self.connected >= self.peers.settings.max_connections
@@ -217,7 +222,7 @@ impl Core {
         let will = connect
             .will
             .as_ref()
-            .map(|will| Box::new(stored_will(will)));
+            .map(|will| Box::new(stored_will(will, policy)));
         let keep_alive = self.peers.settings.keep_alive(connect.keep_alive);
         let aliases = crate::property!(connect.properties, TopicAliasMaximum)
             .unwrap_or(0)
@@ -390,11 +395,11 @@ fn made_up_id(prefix: &str, nonce: u128) -> String {
     )
 }
 
-fn stored_will(will: &crate::codec::Will<'_>) -> Will {
+fn stored_will(will: &crate::codec::Will<'_>, policy: &Policy) -> Will {
     let properties = MessageProperties::new(&will.properties);
     Will {
         publication: Publication {
-            topic: will.topic.into(),
+            topic: policy.mounted(will.topic).into(),
             payload: bytes::Bytes::copy_from_slice(will.payload),
             properties: bytes::Bytes::copy_from_slice(&properties.kept),
             qos: will.qos,

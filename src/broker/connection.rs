@@ -83,10 +83,12 @@ impl Connection {
         }
     }
 
-    /// Whether the client takes a packet of that size. Asked before the
-    /// delivery is given a packet identifier or an alias (3.1.2.11.4).
-    pub(super) fn fits(&self, delivery: &Delivery, now: Millis) -> bool {
-        self.plain_len(delivery, now) <= self.max_packet_size
+    /// Whether the client can be sent that: its topic is in sight, and the
+    /// packet not too large (3.1.2.11.4). Asked before the delivery is given a
+    /// packet identifier or an alias.
+    pub(super) fn takes(&self, delivery: &Delivery, now: Millis) -> bool {
+        self.policy.seen(&delivery.publication.topic).is_some()
+            && self.plain_len(delivery, now) <= self.max_packet_size
     }
 
     /// The length of the packet without an alias; not looked at where the
@@ -97,8 +99,13 @@ impl Connection {
         }
         let properties = self.properties_for(delivery, now);
         let id = u16::from(delivery.qos != QoS::AtMostOnce);
-        publish_packet(&delivery.publication.topic, delivery, properties, id, false)
-            .encoded_len(self.version)
+        let topic = self.topic_of(delivery);
+        publish_packet(topic, delivery, properties, id, false).encoded_len(self.version)
+    }
+
+    fn topic_of<'a>(&self, delivery: &'a Delivery) -> &'a str {
+        let topic = &delivery.publication.topic;
+        self.policy.seen(topic).unwrap_or(topic)
     }
 
     fn properties_for<'a>(&self, delivery: &'a Delivery, now: Millis) -> Properties<'a> {
@@ -114,7 +121,7 @@ impl Connection {
             .max_packet_size
             .saturating_sub(self.plain_len(delivery, now));
         let mut properties = self.properties_for(delivery, now);
-        let mut topic = &*delivery.publication.topic;
+        let mut topic = self.topic_of(delivery);
         // An alias takes three bytes and may lengthen a length by one; it must
         // not make a packet longer that it cannot shorten.
         if let Some(aliases) = &mut self.assigned_aliases

@@ -21,6 +21,9 @@ pub(super) struct Fanout<'a> {
     pub(super) properties: &'a MessageProperties<'a>,
     pub(super) expires: Option<Millis>,
     pub(super) publisher: Option<SessionId>,
+    /// How much of the topic is the publisher's mount point; its frames don't
+    /// have that.
+    pub(super) mount: usize,
     /// The batch that payload and properties are parts of.
     pub(super) batch: Option<&'a Batch<'a>>,
     pub(super) frames: Frames<'a>,
@@ -47,11 +50,18 @@ impl<'a> Fanout<'a> {
                 .expiry
                 .map(|seconds| now + Millis::from(seconds) * 1000),
             publisher: None,
+            mount: 0,
             batch: None,
             frames: Frames::default(),
             shared: None,
             detached: None,
         }
+    }
+
+    /// Whether clients below a mount point see the topic as the publisher does,
+    /// so that its frames are theirs.
+    pub(super) fn is_seen_alike(&self, mount_point: &str) -> bool {
+        mount_point.len() == self.mount && self.topic.starts_with(mount_point)
     }
 
     /// The message for a flight: a part of its read batch, gone soon.
@@ -107,7 +117,7 @@ impl<'a> Fanout<'a> {
         retain: bool,
         packet_id: u16,
     ) {
-        let topic_len = self.topic.len();
+        let topic_len = self.topic.len() - self.mount;
         let (frame, header_len) = self.frame(version, qos);
         let start = out.len();
         out.extend_from_slice(frame);
@@ -137,7 +147,7 @@ impl<'a> Fanout<'a> {
                 dup: false,
                 qos,
                 retain: false,
-                topic: self.topic,
+                topic: &self.topic[self.mount..],
                 packet_id: u16::from(form.with_id),
                 properties,
                 payload: self.payload,

@@ -173,6 +173,7 @@ impl Peers {
             return;
         };
         if target.no_local && fanout.publisher == Some(target.session)
+            || session.policy.seen(fanout.topic).is_none()
             || !session.may_read(fanout.topic)
         {
             return;
@@ -199,8 +200,9 @@ impl Peers {
             }
             return;
         };
-        let plain = connection.version != Version::V5
-            || target.ids.as_slice().is_empty() && connection.assigned_aliases.is_none();
+        let plain = fanout.is_seen_alike(&connection.policy.mount_point)
+            && (connection.version != Version::V5
+                || target.ids.as_slice().is_empty() && connection.assigned_aliases.is_none());
         let roomy = connection.outbox.len() < SOFT_LIMIT;
         let must_wait = match qos {
             QoS::AtMostOnce => {
@@ -295,7 +297,7 @@ impl Peers {
             return;
         };
         let now = self.now;
-        if !connection.fits(&delivery, now) {
+        if !connection.takes(&delivery, now) {
             return;
         }
         let packet_id = match delivery.qos {
@@ -409,7 +411,7 @@ impl Peers {
                 }
                 Some(Resend::Publish(packet_id, delivery)) => {
                     let delivery = delivery.clone();
-                    if !connection.fits(&delivery, self.now) {
+                    if !connection.takes(&delivery, self.now) {
                         if flow.outgoing.give_up(packet_id) {
                             let done = ReasonCode::SUCCESS;
                             self.acknowledge(id, AckKind::PubRel, packet_id, done);

@@ -14,6 +14,10 @@ use crate::codec::{AckKind, Frame, Publish, QoS, ReasonCode};
 use crate::config::LogType;
 use crate::session::Received;
 
+/// What no packet has room for (1.5.4).
+pub(super) const LONG_TOPIC: Refusal =
+    Refusal::Unexpected("a topic name that is too long with the mount point");
+
 impl Core {
     pub(super) fn publish(
         &mut self,
@@ -33,7 +37,7 @@ impl Core {
         let Some(connection) = self.peers.connection(id) else {
             return Ok(());
         };
-        let version = connection.version;
+        let (version, mount) = (connection.version, connection.policy.mount_point.len());
         if publish.qos as u8 > connection.policy.max_qos {
             return Err(Refusal::QoS);
         }
@@ -59,6 +63,7 @@ impl Core {
                 self.peers.now,
             );
             fanout.publisher = Some(session);
+            fanout.mount = mount;
             fanout.batch = Some(batch);
             if properties.alias.is_none() {
                 fanout.frames = Frames::received(frame, version, publish.qos);
@@ -132,12 +137,16 @@ impl Core {
             }
         };
         if let Some(last) = &connection.last_route
-            && *last.topic == *topic
+            && connection.policy.seen(&last.topic) == Some(topic)
             && self.subscriptions.is_current(last)
         {
             return Ok(Arc::clone(last));
         }
-        Ok(self.subscriptions.route(topic, merge))
+        let topic = connection.policy.mounted(topic);
+        if topic.len() > usize::from(u16::MAX) {
+            return Err(LONG_TOPIC);
+        }
+        Ok(self.subscriptions.route(&topic, merge))
     }
 
     /// Whether a message of QoS 2 is not a repeat.

@@ -1,5 +1,6 @@
 //! What the core is told by the configuration.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::auth::{Access, Acl, Client};
@@ -122,11 +123,32 @@ pub struct Policy {
     pub use_username_as_client_id: bool,
     /// What client identifiers must begin with.
     pub client_id_prefix: Option<String>,
+    /// What stands in front of all topic names and filters of its clients,
+    /// unseen by them. Rights are asked for the whole topic name.
+    pub mount_point: String,
     /// Rights; `None` allows everything.
     pub acl: Option<Arc<Acl>>,
 }
 
 impl Policy {
+    /// The topic name or filter that a client of this listener means.
+    pub(super) fn mounted<'a>(&self, topic: &'a str) -> Cow<'a, str> {
+        if self.mount_point.is_empty() {
+            return topic.into();
+        }
+        [&self.mount_point, topic].concat().into()
+    }
+
+    /// A topic name as clients of this listener see it; `None`: it isn't below
+    /// their mount point.
+    pub(super) fn seen<'a>(&self, topic: &'a str) -> Option<&'a str> {
+        if self.mount_point.is_empty() {
+            return Some(topic);
+        }
+        let seen = topic.strip_prefix(self.mount_point.as_str());
+        seen.filter(|topic| !topic.is_empty())
+    }
+
     /// Whether a client of this listener may do that.
     pub(super) fn allows(
         &self,
@@ -158,6 +180,7 @@ impl Default for Policy {
             auto_id_prefix: "auto-".into(),
             use_username_as_client_id: false,
             client_id_prefix: None,
+            mount_point: String::new(),
             acl: None,
         }
     }

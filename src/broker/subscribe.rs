@@ -1,11 +1,12 @@
 //! SUBSCRIBE and UNSUBSCRIBE (3.8 to 3.11).
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::connection::ConnectionId;
 use super::publication::{Delivery, Ids};
 use super::session::SessionId;
-use super::{Core, Refusal};
+use super::{Core, Policy, Refusal};
 use crate::codec::{
     DecodeError, Packet, Properties, QoS, ReasonCode, RetainHandling, SubAck, Subscribe,
     SubscriptionOptions, SubscriptionRequest, UnsubAck, Unsubscribe, Version,
@@ -20,6 +21,30 @@ const LONG_ANSWER: Refusal = Refusal::Undecodable(DecodeError::with(
 ));
 
 const NO_FILTER: Refusal = Refusal::Undecodable(DecodeError::malformed("not a topic filter"));
+
+/// A shared group, if any, and a topic filter below the mount point.
+struct Wanted<'a> {
+    group: Option<&'a str>,
+    filter: Cow<'a, str>,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(text: &'a str, policy: &Policy) -> Result<Self, Refusal> {
+        let Subscription { group, filter } = Subscription::parse(text).ok_or(NO_FILTER)?;
+        let filter = policy.mounted(filter);
+        if filter.len() > usize::from(u16::MAX) {
+            return Err(NO_FILTER);
+        }
+        Ok(Self { group, filter })
+    }
+
+    fn subscription(&self) -> Subscription<'_> {
+        Subscription {
+            group: self.group,
+            filter: &self.filter,
+        }
+    }
+}
 
 impl Core {
     pub(super) fn subscribe(
@@ -37,24 +62,28 @@ impl Core {
         if !self.may_answer(id, packet.requests.len()) {
             return Err(LONG_ANSWER);
         }
+        let Some(policy) = self.policy(id) else {
+            return Ok(());
+        };
         // All of them are looked at first: what ends the connection has no effect.
-        let mut subscriptions = Vec::with_capacity(packet.requests.len());
+        let mut all = Vec::with_capacity(packet.requests.len());
         for request in &packet.requests {
-            let subscription = Subscription::parse(request.filter).ok_or(NO_FILTER)?;
-            if subscription.group.is_some() && request.options.no_local {
+            let wanted = Wanted::new(request.filter, &policy)?;
+            if wanted.group.is_some() && request.options.no_local {
                 return Err(Refusal::Unexpected("no local on a shared subscription"));
             }
-            subscriptions.push(subscription);
+            all.push(wanted);
         }
-        for (request, subscription) in packet.requests.iter().zip(subscriptions) {
+        for (request, wanted) in packet.requests.iter().zip(&all) {
+            let subscription = wanted.subscription();
             let (granted, new) = self.add_subscription(id, session, request, subscription, &ids);
             reasons.push(granted as u8);
-            let wanted = match request.options.retain_handling {
+            let with_retained = match request.options.retain_handling {
                 RetainHandling::Always => true,
                 RetainHandling::IfNew => new,
                 RetainHandling::Never => false,
             };
-            if wanted && subscription.group.is_none() {
+            if with_retained && subscription.group.is_none() {
                 retained.push((subscription.filter, granted));
             }
         }
@@ -75,6 +104,10 @@ impl Core {
             self.send_retained(session, filter, qos, &ids);
         }
         Ok(())
+    }
+
+    fn policy(&mut self, id: ConnectionId) -> Option<Arc<Policy>> {
+        self.peers.connection(id).map(|c| Arc::clone(&c.policy))
     }
 
     /// Whether the client takes a SUBACK or UNSUBACK with so many codes.
@@ -167,11 +200,14 @@ impl Core {
         if !self.may_answer(id, packet.filters.len()) {
             return Err(LONG_ANSWER);
         }
+        let Some(policy) = self.policy(id) else {
+            return Ok(());
+        };
         let mut reasons = Vec::with_capacity(packet.filters.len());
-        let parsed = packet.filters.iter().map(|text| Subscription::parse(text));
-        let subscriptions = parsed.collect::<Option<Vec<_>>>().ok_or(NO_FILTER)?;
-        for (filter, subscription) in packet.filters.iter().zip(subscriptions) {
-            let reason = if self.remove_subscription(session, subscription) {
+        let parsed = packet.filters.iter().map(|text| Wanted::new(text, &policy));
+        let all = parsed.collect::<Result<Vec<_>, _>>()?;
+        for (filter, unwanted) in packet.filters.iter().zip(&all) {
+            let reason = if self.remove_subscription(session, unwanted.subscription()) {
                 ReasonCode::SUCCESS
             } else {
                 ReasonCode::NO_SUBSCRIPTION_EXISTED

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::options::{Feature, OptionSpec as O, Scope, Structure};
 use super::value::Kind::{
-    Choice, Destination, Flag, Limit, Number, NumberOrNone, Path, Period, Text, Versions,
+    Choice, Destination, Flag, Limit, Number, NumberOrNone, Path, Period, Text, Topic, Versions,
 };
 use super::{LogType, LogTypes, SocketDomain};
 
@@ -40,10 +40,6 @@ static BRIDGE: Feature = Feature {
 static PLUGINS: Feature = Feature {
     name: "plugins",
     instead: "remove the lines of the plugin; `password_file` and `acl_file` are built in",
-};
-static MOUNT: Feature = Feature {
-    name: "mount points",
-    instead: "remove the line, and let the clients of this listener write the prefix themselves",
 };
 static MEMORY: Feature = Feature {
     name: "limits of memory",
@@ -84,7 +80,7 @@ pub(super) static OPTIONS: &[O] = &[
     O::listener("max_connections", "-1", Limit(|l, v| l.max_connections = v)),
     O::listener("max_qos", "2", Number { min: 0, max: 2, set: |l, v| l.max_qos = v as u8 }).aka(&["maximum_qos"]),
     O::listener("max_topic_alias", "10", Number { min: 0, max: U16, set: |l, v| l.max_topic_alias = v as u16 }),
-    O::refused("mount_point", Scope::Listener, &MOUNT),
+    O::listener("mount_point", "", Topic(|l, v| l.mount_point = v)).once(),
     O::listener("socket_domain", "", Choice(&["ipv4", "ipv6"], |l, v| {
         l.socket_domain = Some(if v == "ipv4" { SocketDomain::Ipv4 } else { SocketDomain::Ipv6 });
     })),

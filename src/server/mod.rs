@@ -299,6 +299,7 @@ fn door(
         auto_id_prefix: listener.auto_id_prefix.clone(),
         use_username_as_client_id: listener.use_username_as_clientid,
         client_id_prefix: listener.clientid_prefixes.clone(),
+        mount_point: listener.mount_point.clone(),
         acl: acl.map(Arc::new),
     };
     Ok(Door {

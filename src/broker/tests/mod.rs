@@ -7,6 +7,7 @@ mod forwarding;
 mod harness;
 mod limits;
 mod model;
+mod mounts;
 mod pressure;
 mod retained;
 mod rights;
