@@ -125,7 +125,7 @@ impl Core {
     /// Checks everything that a CONNECT asks for, in Mosquitto's order, and
     /// finds the client identifier.
     fn admit(
-        &self,
+        &mut self,
         policy: &Policy,
         connect: &Connect<'_>,
         decision: Decision,
@@ -168,6 +168,9 @@ impl Core {
         // A client that takes its own session over needs no further place.
         if full && !self.is_connected(&client_id) {
             return Err(Refusal::TooManyConnections);
+        }
+        if !self.clients.contains_key(&client_id) {
+            self.check_room()?;
         }
         Ok(client_id)
     }
@@ -400,6 +403,7 @@ fn stored_will(will: &crate::codec::Will<'_>, policy: &Policy) -> Will {
     Will {
         publication: Publication {
             topic: policy.mounted(will.topic).into(),
+            weight: None,
             payload: bytes::Bytes::copy_from_slice(will.payload),
             properties: bytes::Bytes::copy_from_slice(&properties.kept),
             qos: will.qos,

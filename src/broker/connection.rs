@@ -40,6 +40,8 @@ pub(super) struct Connection {
     pub(super) is_bridge: bool,
     /// Bytes that are about to leave.
     pub(super) outbox: Vec<u8>,
+    /// How many of them are counted in the memory of all outboxes.
+    pub(super) counted: usize,
     /// Whether the shell was told to look at this connection.
     pub(super) told: bool,
     /// One and a half times the keep alive in milliseconds; 0: none.
@@ -81,6 +83,13 @@ impl Connection {
             Stage::Open(session) => Some(session),
             Stage::Greeting | Stage::Closing => None,
         }
+    }
+
+    /// What the outbox has gained since it was counted.
+    pub(super) fn count_outbox(&mut self) -> usize {
+        let gained = self.outbox.len() - self.counted;
+        self.counted = self.outbox.len();
+        gained
     }
 
     /// Whether the client can be sent that: its topic is in sight, and the

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::batch::Batch;
+use super::memory::Ledger;
 use super::publication::{MessageProperties, Publication};
 use super::session::SessionId;
 use super::timers::Millis;
@@ -27,9 +28,14 @@ pub(super) struct Fanout<'a> {
     /// The batch that payload and properties are parts of.
     pub(super) batch: Option<&'a Batch<'a>>,
     pub(super) frames: Frames<'a>,
+    /// Where it counts what of the message is kept, if anything counts.
+    pub(super) ledger: Option<Ledger>,
     shared: Option<Arc<Publication>>,
     detached: Option<Arc<Publication>>,
 }
+
+/// About what a message takes beside its bytes.
+const OVERHEAD: usize = 192;
 
 impl<'a> Fanout<'a> {
     pub(super) fn new(
@@ -53,6 +59,7 @@ impl<'a> Fanout<'a> {
             mount: 0,
             batch: None,
             frames: Frames::default(),
+            ledger: None,
             shared: None,
             detached: None,
         }
@@ -70,7 +77,9 @@ impl<'a> Fanout<'a> {
             return self.detached();
         };
         if self.shared.is_none() {
-            self.shared = Some(Arc::new(self.publication(|part| batch.share(part))));
+            let ledger = self.ledger.as_ref();
+            let publication = self.publication(OVERHEAD, |part| batch.share(part, ledger));
+            self.shared = Some(Arc::new(publication));
         }
         self.shared.clone().unwrap_or_else(|| self.detached())
     }
@@ -80,12 +89,13 @@ impl<'a> Fanout<'a> {
         if let Some(detached) = &self.detached {
             return Arc::clone(detached);
         }
-        let detached = Arc::new(self.publication(Bytes::copy_from_slice));
+        let own = self.topic.len() + self.payload.len() + self.properties.kept.len();
+        let detached = Arc::new(self.publication(OVERHEAD + own, Bytes::copy_from_slice));
         self.detached = Some(Arc::clone(&detached));
         detached
     }
 
-    fn publication(&self, keep: impl Fn(&[u8]) -> Bytes) -> Publication {
+    fn publication(&self, weight: usize, keep: impl Fn(&[u8]) -> Bytes) -> Publication {
         let keep = |part: &[u8]| {
             if part.is_empty() {
                 Bytes::new()
@@ -100,6 +110,7 @@ impl<'a> Fanout<'a> {
             qos: self.qos,
             retain: self.retain,
             expires: self.expires,
+            weight: self.ledger.as_ref().map(|ledger| ledger.weigh(weight)),
         }
     }
 

@@ -39,6 +39,7 @@ impl Core {
             will: None,
             outgoing: Outgoing::new(1),
             queued_bytes: 0,
+            queue_weight: self.peers.ledger.weigh(0),
             queued_qos0: 0,
             first_expiry: NEVER,
             overflow_told: false,

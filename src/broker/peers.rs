@@ -8,6 +8,7 @@ use slab::Slab;
 use super::Effects;
 use super::connection::{Connection, ConnectionId, Stage};
 use super::fanout::Fanout;
+use super::memory::Ledger;
 use super::publication::Delivery;
 use super::session::{Session, SessionId};
 use super::settings::Settings;
@@ -37,6 +38,10 @@ pub(super) struct Peers {
     pub(super) stats: Stats,
     /// Buffers for outboxes, given back by the shell.
     pub(super) spare: Vec<Vec<u8>>,
+    /// Bytes in all outboxes, a packet behind.
+    pub(super) outboxes: usize,
+    /// What is held of publications.
+    pub(super) ledger: Ledger,
 }
 
 impl Peers {
@@ -115,6 +120,7 @@ impl Peers {
             return;
         };
         let version = connection.version;
+        self.outboxes += connection.count_outbox();
         let out = open_outbox(connection, &mut self.effects, &mut self.spare);
         packet.encode(version, out);
         self.stats.messages_sent += 1;
@@ -204,20 +210,14 @@ impl Peers {
             && (connection.version != Version::V5
                 || target.ids.as_slice().is_empty() && connection.assigned_aliases.is_none());
         let roomy = connection.outbox.len() < SOFT_LIMIT;
-        let must_wait = match qos {
-            QoS::AtMostOnce => {
-                if !roomy && (connection.stalled || connection.outbox.len() >= HARD_LIMIT) {
-                    self.stats.dropped += 1;
-                    return;
-                }
-                session.queued_qos0 > 0
-            }
-            _ => {
-                let size = fanout.payload.len();
-                !roomy || session.outgoing.queued_len() > 0 || !session.outgoing.has_room_for(size)
-            }
-        };
-        if must_wait {
+        if qos == QoS::AtMostOnce
+            && !roomy
+            && (connection.stalled || connection.outbox.len() >= HARD_LIMIT)
+        {
+            self.stats.dropped += 1;
+            return;
+        }
+        if session.must_wait(connection, qos, fanout.payload.len()) {
             let publication = fanout.shared();
             let ids = target.ids.clone();
             self.enqueue(
@@ -250,6 +250,7 @@ impl Peers {
                 Some(delivery) if qos != QoS::AtMostOnce => session.launch(delivery),
                 _ => 0,
             };
+            self.outboxes += connection.count_outbox();
             let out = open_outbox(connection, &mut self.effects, &mut self.spare);
             fanout.append(out, version, qos, retain, packet_id);
             self.stats.count_publish_sent(fanout.payload.len());
@@ -267,6 +268,33 @@ impl Peers {
         if !roomy && qos == QoS::AtMostOnce {
             self.hold_up(fanout.publisher, id);
         }
+    }
+
+    /// Whether a session would have to queue a publication; `None`: it doesn't
+    /// get it.
+    pub(super) fn would_wait(&self, fanout: &Fanout<'_>, target: &Target) -> Option<bool> {
+        let id = target.session;
+        let session = self.sessions.get(id.slot as usize);
+        let session = session.filter(|session| session.id == id)?;
+        if target.no_local && fanout.publisher == Some(id)
+            || session.policy.seen(fanout.topic).is_none()
+            || !session.may_read(fanout.topic)
+        {
+            return None;
+        }
+        let qos = self.settings.granted(target.qos, fanout.qos);
+        let connection = session
+            .connection
+            .and_then(|id| self.connections.get(id.slot()));
+        Some(match connection {
+            Some(connection) => session.must_wait(connection, qos, fanout.payload.len()),
+            None => qos != QoS::AtMostOnce || self.settings.queue_qos0_messages,
+        })
+    }
+
+    /// A ledger for a publication on its way in.
+    pub(super) fn ledger(&self) -> Option<Ledger> {
+        (self.settings.memory_limit < usize::MAX).then(|| self.ledger.clone())
     }
 
     fn log_publish_sent(
@@ -304,6 +332,7 @@ impl Peers {
             QoS::AtMostOnce => 0,
             _ => session.launch(delivery.clone()),
         };
+        self.outboxes += connection.count_outbox();
         open_outbox(connection, &mut self.effects, &mut self.spare);
         connection.append(&delivery, packet_id, false, now);
         let publication = &delivery.publication;
@@ -418,6 +447,7 @@ impl Peers {
                         }
                         continue;
                     }
+                    self.outboxes += connection.count_outbox();
                     open_outbox(connection, &mut self.effects, &mut self.spare);
                     connection.append(&delivery, packet_id, true, self.now);
                     self.stats

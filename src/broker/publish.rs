@@ -64,16 +64,29 @@ impl Core {
             );
             fanout.publisher = Some(session);
             fanout.mount = mount;
+            fanout.ledger = self.peers.ledger();
             fanout.batch = Some(batch);
             if properties.alias.is_none() {
                 fanout.frames = Frames::received(frame, version, publish.qos);
             }
-            let matched = self.distribute(&route, &mut fanout);
-            // Only PUBACK tells that nobody listens, as in Mosquitto.
-            if matched || publish.qos != QoS::AtLeastOnce {
-                ReasonCode::SUCCESS
-            } else {
-                ReasonCode::NO_MATCHING_SUBSCRIBERS
+            match self.check_room_for(&route, &fanout) {
+                Ok(()) => {
+                    let matched = self.distribute(&route, &mut fanout);
+                    // Only PUBACK tells that nobody listens, as in Mosquitto.
+                    if matched || publish.qos != QoS::AtLeastOnce {
+                        ReasonCode::SUCCESS
+                    } else {
+                        ReasonCode::NO_MATCHING_SUBSCRIBERS
+                    }
+                }
+                Err(full) => {
+                    self.peers.stats.dropped += 1;
+                    self.refuse_publish(session, publish, full.reason());
+                    if version != crate::codec::Version::V5 && publish.qos != QoS::AtMostOnce {
+                        return Err(full);
+                    }
+                    full.reason()
+                }
             }
         };
         match publish.qos {
@@ -307,6 +320,12 @@ impl Core {
         let now = self.peers.now;
         let mut fanout = Fanout::new(&route.topic, payload, qos, retain, properties, now);
         fanout.publisher = publisher;
+        fanout.ledger = self.peers.ledger();
+        // A will is a client's; what the broker tells of itself, it may keep.
+        if publisher.is_some() && self.check_room_for(&route, &fanout).is_err() {
+            self.peers.stats.dropped += 1;
+            return;
+        }
         self.distribute(&route, &mut fanout);
     }
 }

@@ -76,6 +76,11 @@ impl Retained {
         }
     }
 
+    /// About how many bytes the tree takes beside the messages.
+    pub(super) fn weight(&self) -> usize {
+        self.tree.weight()
+    }
+
     /// The number of messages and of their payload bytes.
     pub(super) fn counts(&self) -> (usize, usize) {
         (self.count, self.bytes)

@@ -3,6 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::connection::Connection;
+use super::memory::Weight;
+use super::peers::SOFT_LIMIT;
 use super::publication::{Delivery, Publication};
 use super::settings::Policy;
 use super::subscriptions::SubscriptionKey;
@@ -36,6 +39,8 @@ pub(super) struct Session {
     pub(super) outgoing: Outgoing<Delivery>,
     /// Payload bytes in the queue.
     pub(super) queued_bytes: usize,
+    /// What the queue itself counts against `memory_limit`.
+    pub(super) queue_weight: Weight,
     /// Messages of QoS 0 in the queue; others must not overtake them.
     pub(super) queued_qos0: usize,
     /// No message in the queue expires before.
@@ -60,6 +65,19 @@ pub(super) struct Will {
 }
 
 impl Session {
+    /// Whether a message of so many bytes has to go into the queue though the
+    /// client is there.
+    pub(super) fn must_wait(&self, connection: &Connection, qos: QoS, size: usize) -> bool {
+        match qos {
+            QoS::AtMostOnce => self.queued_qos0 > 0,
+            _ => {
+                connection.outbox.len() >= SOFT_LIMIT
+                    || self.outgoing.queued_len() > 0
+                    || !self.outgoing.has_room_for(size)
+            }
+        }
+    }
+
     /// Appends a delivery to the queue.
     pub(super) fn enqueue(&mut self, delivery: Delivery) {
         self.queued_bytes += delivery.size();
@@ -68,6 +86,14 @@ impl Session {
             self.first_expiry = self.first_expiry.min(at);
         }
         self.outgoing.push(delivery);
+        self.weigh_queue();
+    }
+
+    /// In steps, so that a short queue costs nothing.
+    fn weigh_queue(&mut self) {
+        const STEP: usize = 64;
+        let steps = self.outgoing.queued_len() / STEP;
+        self.queue_weight.set(steps * STEP * size_of::<Delivery>());
     }
 
     /// Takes the delivery at the head of the queue.
@@ -79,6 +105,7 @@ impl Session {
             self.overflow_told = false;
             self.first_expiry = Millis::MAX;
         }
+        self.weigh_queue();
         Some(delivery)
     }
 
@@ -105,6 +132,7 @@ impl Session {
             true
         });
         (self.queued_bytes, self.queued_qos0, self.first_expiry) = (bytes, qos0, first);
+        self.weigh_queue();
     }
 
     /// Whether the client may receive messages of a topic.

@@ -22,6 +22,8 @@ pub struct Settings {
     pub max_queued_messages: usize,
     /// Payload bytes that may wait for one session.
     pub max_queued_bytes: usize,
+    /// Bytes that may be held for all clients together, about.
+    pub memory_limit: usize,
     /// Whether QoS 0 waits for clients that are away too.
     pub queue_qos0_messages: bool,
     /// Deliver at the QoS of the subscription, even above the publication's.
@@ -82,6 +84,7 @@ impl Default for Settings {
             max_inflight_bytes: usize::MAX,
             max_queued_messages: 1000,
             max_queued_bytes: usize::MAX,
+            memory_limit: usize::MAX,
             queue_qos0_messages: false,
             upgrade_outgoing_qos: false,
             max_packet_size: 2_000_000,

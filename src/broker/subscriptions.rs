@@ -260,6 +260,20 @@ impl Subscriptions {
         Some(group.members[index].target())
     }
 
+    /// The members of a shared group.
+    pub(super) fn members(&self, group: u32) -> impl Iterator<Item = Target> {
+        let group = self.groups.get(&group);
+        group
+            .into_iter()
+            .flat_map(|group| group.members.iter().map(Subscriber::target))
+    }
+
+    /// About how many bytes the subscriptions take, without the cache.
+    pub(super) fn weight(&self) -> usize {
+        const EACH: usize = size_of::<Subscriber>() + 2 * size_of::<SubscriptionKey>();
+        self.tree.weight() + (self.count + self.shared_count) * EACH
+    }
+
     /// What the cache weighs, counted anew.
     #[cfg(test)]
     pub(super) fn cache_weight(&self) -> usize {

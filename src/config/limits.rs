@@ -17,6 +17,9 @@ pub struct Limits {
     /// `max_queued_bytes`: as above, counted in bytes of payload. Default: 0, no
     /// limit.
     pub max_queued_bytes: u64,
+    /// `memory_limit`: bytes that may be held for all clients together, about.
+    /// Default: 0, no limit.
+    pub memory_limit: u64,
     /// `max_packet_size`: the largest packet that a client may send, in bytes, at
     /// least 20. Default: 2 000 000.
     pub max_packet_size: u32,
@@ -59,6 +62,7 @@ impl Default for Limits {
             max_inflight_bytes: 0,
             max_queued_messages: 1000,
             max_queued_bytes: 0,
+            memory_limit: 0,
             max_packet_size: 2_000_000,
             message_size_limit: 0,
             max_keepalive: u16::MAX,

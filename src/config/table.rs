@@ -108,7 +108,7 @@ pub(super) static OPTIONS: &[O] = &[
     O::global("max_queued_bytes", "0", Number { min: 0, max: u64::MAX, set: |c, v| c.limits.max_queued_bytes = v }).reloaded(),
     O::global("max_queued_messages", "1000", Number { min: 0, max: U32, set: |c, v| c.limits.max_queued_messages = v as u32 }).reloaded(),
     O::global("max_topic_alias_broker", "10", Number { min: 0, max: U16, set: |c, v| c.limits.max_topic_alias_broker = v as u16 }),
-    O::harmless("memory_limit", Scope::Global, &MEMORY, &["0"]),
+    O::global("memory_limit", "0", Number { min: 0, max: u64::MAX, set: |c, v| c.limits.memory_limit = v }).reloaded(),
     O::global("message_size_limit", "0", Number { min: 0, max: MAX_PAYLOAD, set: |c, v| c.limits.message_size_limit = v as u32 }).reloaded(),
     O::global("persistent_client_expiration", "", Period(|c, v| c.limits.persistent_client_expiration = Some(v))).reloaded(),
     O::global("queue_qos0_messages", "false", Flag(|c, v| c.limits.queue_qos0_messages = v)).reloaded(),

@@ -331,6 +331,7 @@ fn settings(config: &Config, logger: &Logger) -> Settings {
         max_inflight_bytes: unlimited(limits.max_inflight_bytes),
         max_queued_messages: unlimited(limits.max_queued_messages.into()),
         max_queued_bytes: unlimited(limits.max_queued_bytes),
+        memory_limit: unlimited(limits.memory_limit),
         queue_qos0_messages: limits.queue_qos0_messages,
         upgrade_outgoing_qos: limits.upgrade_outgoing_qos,
         max_packet_size: limits.max_packet_size,

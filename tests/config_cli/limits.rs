@@ -136,6 +136,48 @@ fn the_number_of_messages_that_wait() {
 }
 
 #[test]
+fn the_memory_for_all_clients() {
+    if oracle_differs("Mosquitto denies itself the memory and disconnects") {
+        return;
+    }
+    let broker = broker("memory_limit 1000000");
+    let (mut cleaner, _) = Raw::client(broker.port, &Connect::new("cleaner"));
+    let (mut filler, _) = Raw::client(broker.port, &Connect::new("filler"));
+    let payload = "x".repeat(50_000);
+    let mut kept = 0;
+    loop {
+        let mut publish = publish_qos(&format!("r/{kept}"), &payload, 1, 1);
+        publish[0] |= 1; // retained
+        filler.send(&publish);
+        match filler.packet_or_end(TIMEOUT).expect("an answer or the end") {
+            Some(answer) => assert_eq!(answer, [0x40, 2, 0, 1]),
+            None => break,
+        }
+        kept += 1;
+        assert!(kept < 30, "there is no limit");
+    }
+    assert!(kept > 15, "only {kept} were kept");
+    let connect = |id| {
+        let mut client = Raw::open(broker.port);
+        client.send(&Connect::new(id).bytes());
+        client.packet()
+    };
+    assert_eq!(connect("new"), [0x20, 2, 0, 3]);
+    for number in 0..kept {
+        let mut clear = publish(&format!("r/{number}"), "", false);
+        clear[0] |= 1;
+        cleaner.send(&clear);
+    }
+    cleaner.send(&[0xc0, 0]);
+    cleaner.expect(&[0xd0, 0]);
+    assert_eq!(connect("new"), [0x20, 2, 0, 0]);
+    for words in ["memory_limit is reached", "memory_limit is kept again"] {
+        let log = broker.log();
+        assert_eq!(log.matches(words).count(), 1, "{log}");
+    }
+}
+
+#[test]
 fn the_quality_of_service() {
     let broker = broker("max_qos 1");
     let connect = Connect {

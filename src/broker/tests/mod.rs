@@ -6,6 +6,7 @@ mod flows;
 mod forwarding;
 mod harness;
 mod limits;
+mod memory;
 mod model;
 mod mounts;
 mod pressure;
