@@ -122,7 +122,7 @@ impl Core {
     pub(super) fn check_room(&mut self) -> Result<(), Refusal> {
         self.watch_memory();
         if self.over_limit {
-            return Err(Refusal::Full("memory_limit is reached"));
+            return Err(Refusal::Full("there is no room below memory_limit"));
         }
         Ok(())
     }

@@ -171,7 +171,8 @@ fn the_memory_for_all_clients() {
     cleaner.send(&[0xc0, 0]);
     cleaner.expect(&[0xd0, 0]);
     assert_eq!(connect("new"), [0x20, 2, 0, 0]);
-    for words in ["memory_limit is reached", "memory_limit is kept again"] {
+    for words in ["memory_limit is reached: ", "memory_limit is kept again: "] {
+        broker.process().stderr.wait_for(words);
         let log = broker.log();
         assert_eq!(log.matches(words).count(), 1, "{log}");
     }
