@@ -251,6 +251,7 @@ impl Core {
             session.version = connect.version;
             session.username = connect.username.map(Into::into);
             session.policy = Arc::clone(policy);
+            session.source = None;
             session.expiry = expiry;
             session.will = will;
             session.outgoing.limit_bytes(byte_window);

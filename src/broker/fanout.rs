@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::batch::Batch;
 use super::memory::Ledger;
 use super::publication::{MessageProperties, Publication};
-use super::session::SessionId;
+use super::session::{SessionId, Source};
 use super::timers::Millis;
 use crate::codec::{Frame, Properties, Publish, QoS, Version};
 
@@ -22,6 +22,8 @@ pub(super) struct Fanout<'a> {
     pub(super) properties: &'a MessageProperties<'a>,
     pub(super) expires: Option<Millis>,
     pub(super) publisher: Option<SessionId>,
+    /// Who is asked for, should the message be retained.
+    pub(super) source: Option<Arc<Source>>,
     /// How much of the topic is the publisher's mount point; its frames don't
     /// have that.
     pub(super) mount: usize,
@@ -56,6 +58,7 @@ impl<'a> Fanout<'a> {
                 .expiry
                 .map(|seconds| now + Millis::from(seconds) * 1000),
             publisher: None,
+            source: None,
             mount: 0,
             batch: None,
             frames: Frames::default(),

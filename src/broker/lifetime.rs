@@ -31,6 +31,7 @@ impl Core {
             id,
             client_id: Arc::clone(client_id),
             username: None,
+            source: None,
             policy: Arc::clone(policy),
             version: connect.version,
             connection: None,
@@ -143,7 +144,7 @@ impl Core {
             self.subscriptions.unsubscribe(id, key);
         }
         if let Some(will) = session.will.take() {
-            self.publish_last_will(&session, *will);
+            self.publish_last_will(&mut session, *will);
         }
         let orphans: Vec<_> = session
             .outgoing

@@ -81,6 +81,8 @@ pub struct Core {
     clients: HashMap<Arc<str>, SessionId>,
     subscriptions: Subscriptions,
     retained: Retained,
+    /// What the listeners ask of their clients, by their numbers.
+    policies: HashMap<usize, Arc<Policy>>,
     sys: sys::Sys,
     /// More is held for clients than `memory_limit` allows.
     over_limit: bool,
@@ -149,6 +151,7 @@ impl Core {
             clients: HashMap::new(),
             subscriptions: Subscriptions::default(),
             retained: Retained::default(),
+            policies: HashMap::new(),
             sys: sys::Sys::new(now),
             over_limit: false,
             last_generation: 0,
@@ -158,6 +161,13 @@ impl Core {
         broker.start_sys();
         broker.start_expiry();
         broker
+    }
+
+    /// Makes the policy of a listener known, or puts it in the place of an
+    /// earlier one. The rights of clients that are gone are asked for in it
+    /// ([`Settings::check_retain_source`]).
+    pub fn set_policy(&mut self, policy: Arc<Policy>) {
+        self.policies.insert(policy.listener, policy);
     }
 
     /// The effects of the events since the last call, to be drained.

@@ -6,7 +6,7 @@ use super::batch::Batch;
 use super::connection::ConnectionId;
 use super::fanout::{Fanout, Frames};
 use super::publication::MessageProperties;
-use super::session::{Session, SessionId, Will};
+use super::session::{Session, SessionId, Source, Will};
 use super::subscriptions::Route;
 use super::{Core, Policy, Refusal};
 use crate::auth::Access;
@@ -63,6 +63,9 @@ impl Core {
                 self.peers.now,
             );
             fanout.publisher = Some(session);
+            if publish.retain {
+                fanout.source = self.peers.session(session).map(Session::source);
+            }
             fanout.mount = mount;
             fanout.ledger = self.peers.ledger();
             fanout.batch = Some(batch);
@@ -235,7 +238,8 @@ impl Core {
             if fanout.payload.is_empty() {
                 self.retained.clear(fanout.topic);
             } else {
-                self.retained.set(fanout.detached());
+                let source = fanout.source.take();
+                self.retained.set(fanout.detached(), source);
             }
         }
         for target in &route.targets {
@@ -268,18 +272,19 @@ impl Core {
         };
         // Rights are asked again: they may have changed since CONNECT.
         if session.may_write(&will.publication.topic) {
-            self.publish_will(id, *will);
+            let source = session.source();
+            self.publish_will(id, source, *will);
         }
     }
 
     /// Publishes the will of a session that ends.
-    pub(super) fn publish_last_will(&mut self, session: &Session, will: Will) {
+    pub(super) fn publish_last_will(&mut self, session: &mut Session, will: Will) {
         if session.may_write(&will.publication.topic) {
-            self.publish_will(session.id, will);
+            self.publish_will(session.id, session.source(), will);
         }
     }
 
-    fn publish_will(&mut self, session: SessionId, will: Will) {
+    fn publish_will(&mut self, session: SessionId, source: Arc<Source>, will: Will) {
         let publication = will.publication;
         let mut live = publication.properties.to_vec();
         if let Some(seconds) = will.expiry {
@@ -293,7 +298,7 @@ impl Core {
         };
         let (qos, retain) = (publication.qos, publication.retain);
         self.publish_own(
-            Some(session),
+            Some((session, source)),
             &publication.topic,
             &publication.payload,
             qos,
@@ -302,11 +307,11 @@ impl Core {
         );
     }
 
-    /// Publishes a message that no connection sent. `publisher`: whose 'no
-    /// local' subscriptions it doesn't reach.
+    /// Publishes a message that no connection sent. `publisher`: whose message
+    /// it is; 'no local' subscriptions of that session are not reached.
     pub(super) fn publish_own(
         &mut self,
-        publisher: Option<SessionId>,
+        publisher: Option<(SessionId, Arc<Source>)>,
         topic: &str,
         payload: &[u8],
         qos: QoS,
@@ -319,10 +324,10 @@ impl Core {
             .route(topic, !self.peers.settings.allow_duplicate_messages);
         let now = self.peers.now;
         let mut fanout = Fanout::new(&route.topic, payload, qos, retain, properties, now);
-        fanout.publisher = publisher;
+        (fanout.publisher, fanout.source) = publisher.unzip();
         fanout.ledger = self.peers.ledger();
         // A will is a client's; what the broker tells of itself, it may keep.
-        if publisher.is_some() && self.check_room_for(&route, &fanout).is_err() {
+        if fanout.publisher.is_some() && self.check_room_for(&route, &fanout).is_err() {
             self.peers.stats.dropped += 1;
             return;
         }

@@ -23,11 +23,22 @@ pub(super) struct SessionId {
     pub(super) generation: u32,
 }
 
+/// Who published a message that is kept, to ask for the right again.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) client_id: Arc<str>,
+    pub(super) username: Option<Box<str>>,
+    /// The number of the listener.
+    pub(super) listener: usize,
+}
+
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) id: SessionId,
     pub(super) client_id: Arc<str>,
     pub(super) username: Option<Box<str>>,
+    /// The two as the source of messages, once it is one.
+    pub(super) source: Option<Arc<Source>>,
     pub(super) policy: Arc<Policy>,
     pub(super) version: Version,
     pub(super) connection: Option<ConnectionId>,
@@ -146,6 +157,16 @@ impl Session {
     pub(super) fn may_write(&self, topic: &str) -> bool {
         let username = self.username.as_deref();
         publish::may_write(&self.policy, &self.client_id, username, topic)
+    }
+
+    /// The session as the source of a message that is kept.
+    pub(super) fn source(&mut self) -> Arc<Source> {
+        let made = || Source {
+            client_id: Arc::clone(&self.client_id),
+            username: self.username.clone(),
+            listener: self.policy.listener,
+        };
+        Arc::clone(self.source.get_or_insert_with(|| Arc::new(made())))
     }
 
     /// Whether the session ends with its connection.

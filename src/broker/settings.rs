@@ -40,6 +40,9 @@ pub struct Settings {
     pub max_connections: usize,
     /// Whether retained messages are kept at all.
     pub retain_available: bool,
+    /// Whether a retained message is delivered only while its publisher has the
+    /// right to write it.
+    pub check_retain_source: bool,
     /// The longest life of a session without connection, in milliseconds.
     pub max_session_expiry: u64,
     /// Whether a client gets one copy for each of its subscriptions that match.
@@ -93,6 +96,7 @@ impl Default for Settings {
             max_topic_alias_broker: 10,
             max_connections: usize::MAX,
             retain_available: true,
+            check_retain_source: true,
             max_session_expiry: u64::MAX,
             allow_duplicate_messages: true,
             sys_interval: 10_000,

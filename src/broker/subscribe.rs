@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::connection::ConnectionId;
 use super::publication::{Delivery, Ids};
-use super::session::SessionId;
-use super::{Core, Policy, Refusal};
+use super::retained::Kept;
+use super::session::{SessionId, Source};
+use super::{Core, Policy, Refusal, publish};
 use crate::codec::{
     DecodeError, Packet, Properties, QoS, ReasonCode, RetainHandling, SubAck, Subscribe,
     SubscriptionOptions, SubscriptionRequest, UnsubAck, Unsubscribe, Version,
@@ -172,7 +173,14 @@ impl Core {
             return;
         }
         let found = self.retained.matching(filter, self.peers.now);
-        for publication in found {
+        for Kept {
+            publication,
+            source,
+        } in found
+        {
+            if source.is_some_and(|source| !self.may_still_write(&source, &publication.topic)) {
+                continue;
+            }
             let qos = self.peers.settings.granted(qos, publication.qos);
             let ids = ids.clone();
             let Some(session) = self.peers.session(id) else {
@@ -186,6 +194,17 @@ impl Core {
                 group: None,
             });
         }
+    }
+
+    /// Whether who published a retained message still may, by the rights of its
+    /// listener as they are now.
+    fn may_still_write(&self, source: &Source, topic: &str) -> bool {
+        let Some(policy) = self.policies.get(&source.listener) else {
+            return true;
+        };
+        let username = source.username.as_deref();
+        !self.peers.settings.check_retain_source
+            || publish::may_write(policy, &source.client_id, username, topic)
     }
 
     pub(super) fn unsubscribe(

@@ -44,6 +44,9 @@ pub struct Limits {
     pub upgrade_outgoing_qos: bool,
     /// `retain_available`: whether messages may be retained. Default: true.
     pub retain_available: bool,
+    /// `check_retain_source`: whether a retained message is delivered only while
+    /// its publisher has the right to write it. Default: true.
+    pub check_retain_source: bool,
     /// `retain_expiry_interval`: how often expired retained messages are looked
     /// for, in whole minutes in the file. Default: none, they go when touched.
     pub retain_expiry_interval: Option<Duration>,
@@ -72,6 +75,7 @@ impl Default for Limits {
             queue_qos0_messages: false,
             upgrade_outgoing_qos: false,
             retain_available: true,
+            check_retain_source: true,
             retain_expiry_interval: None,
             persistent_client_expiration: None,
             allow_duplicate_messages: true,

@@ -41,10 +41,6 @@ static PLUGINS: Feature = Feature {
     name: "plugins",
     instead: "remove the lines of the plugin; `password_file` and `acl_file` are built in",
 };
-static MEMORY: Feature = Feature {
-    name: "limits of memory",
-    instead: "write `max_queued_messages`, `max_queued_bytes` or `max_inflight_messages`",
-};
 static PROXY: Feature = Feature {
     name: "PROXY protocol",
     instead: "remove the line and switch the PROXY protocol off in the proxy",
@@ -93,8 +89,7 @@ pub(super) static OPTIONS: &[O] = &[
         }
     })).reloaded().once(),
     O::global("allow_duplicate_messages", "true", Flag(|c, v| c.limits.allow_duplicate_messages = v)).reloaded(),
-    // Rights do not change while the broker runs, so there is nothing to check again.
-    O::harmless("check_retain_source", Scope::Global, &MEMORY, &["true", "false", "1", "0"]),
+    O::global("check_retain_source", "true", Flag(|c, v| c.limits.check_retain_source = v)).reloaded(),
     O::global("global_max_clients", "-1", Limit(|c, v| c.limits.global_max_clients = v)).reloaded(),
     O::global("global_max_connections", "-1", Limit(|c, v| c.limits.global_max_connections = v)).reloaded(),
     O::global("max_inflight_bytes", "0", Number { min: 0, max: u64::MAX, set: |c, v| c.limits.max_inflight_bytes = v }).reloaded(),

@@ -125,7 +125,10 @@ impl Broker {
                 address.port()
             ));
         }
-        let core = Core::new(settings(&config, &logger), 0);
+        let mut core = Core::new(settings(&config, &logger), 0);
+        for (door, _) in &doors {
+            core.set_policy(Arc::clone(&door.policy));
+        }
         let hub = Arc::new(Hub::new(core, Instant::now(), logger));
         Ok(Self {
             hub,
@@ -346,6 +349,7 @@ fn settings(config: &Config, logger: &Logger) -> Settings {
         max_topic_alias_broker: limits.max_topic_alias_broker,
         max_connections: clients.map_or(usize::MAX, |limit| limit as usize),
         retain_available: limits.retain_available,
+        check_retain_source: limits.check_retain_source,
         max_session_expiry: limits
             .persistent_client_expiration
             .map_or(u64::MAX, |period| period.as_millis() as u64),
