@@ -282,6 +282,7 @@ impl Core {
         };
         self.greet(id, policy, resumed.is_some(), &granted);
         self.peers.pump(id);
+        self.rehome();
     }
 
     /// CONNACK, with the properties in Mosquitto's order.

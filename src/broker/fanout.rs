@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::batch::Batch;
 use super::memory::Ledger;
-use super::publication::{MessageProperties, Publication};
+use super::publication::{Delivery, Ids, MessageProperties, Publication};
 use super::session::{SessionId, Source};
 use super::timers::Millis;
 use crate::codec::{Frame, Properties, Publish, QoS, Version};
@@ -85,6 +85,18 @@ impl<'a> Fanout<'a> {
             self.shared = Some(Arc::new(publication));
         }
         self.shared.clone().unwrap_or_else(|| self.detached())
+    }
+
+    /// The message on its way to a shared group, the member yet unknown.
+    pub(super) fn delivery_of(&mut self, group: u32) -> Delivery {
+        Delivery {
+            publication: self.shared(),
+            qos: self.qos,
+            retain: false,
+            ids: Ids::None,
+            group: Some(group),
+            replayed: false,
+        }
     }
 
     /// The message for a long stay: a copy, so that it doesn't pin its batch.

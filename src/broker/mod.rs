@@ -145,6 +145,7 @@ impl Core {
                 effects: Effects::default(),
                 stats: Stats::default(),
                 spare: Vec::new(),
+                orphans: Vec::new(),
                 outboxes: 0,
                 ledger: Ledger::default(),
             },
@@ -247,6 +248,7 @@ impl Core {
             return;
         }
         self.peers.pump(id);
+        self.rehome();
         self.watch_memory();
     }
 
@@ -341,6 +343,7 @@ impl Core {
     pub fn take(&mut self, now: Millis, id: ConnectionId) -> Option<Work> {
         self.peers.now = now;
         let more = self.peers.pump(id);
+        self.rehome();
         self.peers.let_go(id);
         self.peers.outboxes -= std::mem::take(&mut self.peers.connection(id)?.counted);
         let connection = self.peers.connection(id)?;

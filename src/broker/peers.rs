@@ -13,7 +13,7 @@ use super::publication::Delivery;
 use super::session::{Session, SessionId};
 use super::settings::Settings;
 use super::stats::Stats;
-use super::subscriptions::Target;
+use super::subscriptions::{BEST, Target};
 use super::timers::{Millis, Timer, Timers};
 use crate::codec::{Ack, AckKind, Packet, Properties, QoS, ReasonCode, Version};
 use crate::config::LogType;
@@ -27,6 +27,11 @@ pub(super) const SOFT_LIMIT: usize = 64 * 1024;
 /// publishers together may add before each of them pauses.
 const HARD_LIMIT: usize = 4 * 1024 * 1024;
 
+/// How many deliveries of a queue may be parts of their read batches, which
+/// they keep in memory as a whole. A client that keeps up has few that wait, and
+/// they leave in a moment; what waits beyond these is copied.
+const PINNED: usize = 128;
+
 #[derive(Debug)]
 pub(super) struct Peers {
     pub(super) settings: Settings,
@@ -38,6 +43,8 @@ pub(super) struct Peers {
     pub(super) stats: Stats,
     /// Buffers for outboxes, given back by the shell.
     pub(super) spare: Vec<Vec<u8>>,
+    /// Deliveries of shared groups that need another member.
+    pub(super) orphans: Vec<Delivery>,
     /// Bytes in all outboxes, a packet behind.
     pub(super) outboxes: usize,
     /// What is held of publications.
@@ -158,14 +165,53 @@ impl Peers {
 
     /// Whether a session could take a message of a shared subscription: the
     /// higher the better, 0 not at all.
-    pub(super) fn rank(&self, id: SessionId) -> u8 {
+    pub(super) fn rank(&self, id: SessionId, size: usize) -> u8 {
         let Some(session) = self.sessions.get(id.slot as usize).filter(|s| s.id == id) else {
             return 0;
         };
         match session.connection {
-            Some(_) if session.outgoing.queued_len() == 0 && session.outgoing.has_room() => 3,
+            Some(_)
+                if session.outgoing.queued_len() == 0 && session.outgoing.has_room_for(size) =>
+            {
+                BEST
+            }
             Some(_) => 2,
             None => 1,
+        }
+    }
+
+    /// Whether a member of a shared group may and can be sent a message, as far
+    /// as one knows: how large a packet the client takes next time, nobody does.
+    pub(super) fn takes(
+        &self,
+        target: &Target,
+        topic: &str,
+        delivery: impl FnOnce() -> Delivery,
+    ) -> bool {
+        let session = self.sessions.get(target.session.slot as usize);
+        let Some(session) = session.filter(|s| s.id == target.session) else {
+            return false;
+        };
+        if session.policy.seen(topic).is_none() || !session.may_read(topic) {
+            return false;
+        }
+        let connection = session
+            .connection
+            .and_then(|id| self.connections.get(id.slot()));
+        connection.is_none_or(|connection| {
+            connection.max_packet_size == usize::MAX
+                || connection.takes(&self.retarget(target, delivery()), self.now)
+        })
+    }
+
+    /// A message of a shared group for another member.
+    fn retarget(&self, target: &Target, delivery: Delivery) -> Delivery {
+        let publication = &delivery.publication;
+        Delivery {
+            qos: self.settings.granted(target.qos, publication.qos),
+            retain: publication.retain && target.retain_as_published,
+            ids: target.ids.clone(),
+            ..delivery
         }
     }
 
@@ -201,6 +247,7 @@ impl Peers {
                         retain,
                         ids,
                         group,
+                        replayed: false,
                     },
                 );
             }
@@ -218,7 +265,12 @@ impl Peers {
             return;
         }
         if session.must_wait(connection, qos, fanout.payload.len()) {
-            let publication = fanout.shared();
+            let soon = session.outgoing.queued_len() < PINNED;
+            let publication = if soon {
+                fanout.shared()
+            } else {
+                fanout.detached()
+            };
             let ids = target.ids.clone();
             self.enqueue(
                 target.session,
@@ -228,6 +280,7 @@ impl Peers {
                     retain,
                     ids,
                     group,
+                    replayed: false,
                 },
             );
             return;
@@ -244,6 +297,7 @@ impl Peers {
             retain,
             ids: target.ids.clone(),
             group,
+            replayed: false,
         });
         if plain {
             let packet_id = match delivery {
@@ -263,6 +317,9 @@ impl Peers {
                 fanout.payload.len(),
             );
         } else if let Some(delivery) = delivery {
+            if !connection.takes(&delivery, self.now) {
+                return;
+            }
             self.transmit(id, target.session, delivery);
         }
         if !roomy && qos == QoS::AtMostOnce {
@@ -325,9 +382,6 @@ impl Peers {
             return;
         };
         let now = self.now;
-        if !connection.takes(&delivery, now) {
-            return;
-        }
         let packet_id = match delivery.qos {
             QoS::AtMostOnce => 0,
             _ => session.launch(delivery.clone()),
@@ -386,28 +440,18 @@ impl Peers {
         }
     }
 
-    /// Hands over what an ended session held of a shared subscription.
+    /// Hands over what a session held of a shared subscription.
     pub(super) fn redeliver(&mut self, target: &Target, delivery: Delivery) {
-        let publication = &delivery.publication;
-        let qos = self.settings.granted(target.qos, publication.qos);
-        let retain = publication.retain && target.retain_as_published;
+        let delivery = self.retarget(target, delivery);
         let Some(session) = self.session(target.session) else {
             return;
         };
         let connection = session.connection;
-        if connection.is_none() && qos == QoS::AtMostOnce && !self.settings.queue_qos0_messages {
+        let at_most_once = delivery.qos == QoS::AtMostOnce;
+        if connection.is_none() && at_most_once && !self.settings.queue_qos0_messages {
             return;
         }
-        let ids = target.ids.clone();
-        self.enqueue(
-            target.session,
-            Delivery {
-                qos,
-                retain,
-                ids,
-                ..delivery
-            },
-        );
+        self.enqueue(target.session, delivery);
         if let Some(connection) = connection {
             self.pump(connection);
         }
@@ -444,6 +488,8 @@ impl Peers {
                         if flow.outgoing.give_up(packet_id) {
                             let done = ReasonCode::SUCCESS;
                             self.acknowledge(id, AckKind::PubRel, packet_id, done);
+                        } else {
+                            self.orphan(delivery);
                         }
                         continue;
                     }
@@ -464,11 +510,22 @@ impl Peers {
             let Some(delivery) = flow.dequeue() else {
                 return false;
             };
-            if !delivery.publication.is_expired(self.now)
-                && flow.may_read(&delivery.publication.topic)
-            {
-                self.transmit(id, session, delivery);
+            if delivery.publication.is_expired(self.now) {
+                continue;
             }
+            if flow.may_read(&delivery.publication.topic) && connection.takes(&delivery, self.now) {
+                self.transmit(id, session, delivery);
+            } else {
+                self.orphan(delivery);
+            }
+        }
+    }
+
+    /// What a session cannot be sent is for another member, if it was of a
+    /// shared group.
+    fn orphan(&mut self, delivery: Delivery) {
+        if delivery.group.is_some() {
+            self.orphans.push(delivery);
         }
     }
 

@@ -57,6 +57,8 @@ pub(super) struct Delivery {
     pub(super) ids: Ids,
     /// The shared subscription that it was chosen for.
     pub(super) group: Option<u32>,
+    /// It is a retained message that a SUBSCRIBE asked for.
+    pub(super) replayed: bool,
 }
 
 impl Delivery {

@@ -247,9 +247,12 @@ impl Core {
         }
         for &group in &route.groups {
             let peers = &self.peers;
-            let chosen = self
-                .subscriptions
-                .choose(group, |session| peers.rank(session));
+            let (topic, size) = (fanout.topic, fanout.payload.len());
+            let chosen = self.subscriptions.choose(
+                group,
+                |session| peers.rank(session, size),
+                |target| peers.takes(target, topic, || fanout.delivery_of(group)),
+            );
             if let Some(target) = chosen {
                 self.peers.deliver(fanout, &target, Some(group));
             }

@@ -54,6 +54,8 @@ pub(super) struct Session {
     pub(super) queue_weight: Weight,
     /// Messages of QoS 0 in the queue; others must not overtake them.
     pub(super) queued_qos0: usize,
+    /// Retained messages in the queue that were asked for.
+    pub(super) queued_replays: usize,
     /// No message in the queue expires before.
     pub(super) first_expiry: Millis,
     /// Whether the log was told that the queue is full.
@@ -93,6 +95,7 @@ impl Session {
     pub(super) fn enqueue(&mut self, delivery: Delivery) {
         self.queued_bytes += delivery.size();
         self.queued_qos0 += usize::from(delivery.qos == QoS::AtMostOnce);
+        self.queued_replays += usize::from(delivery.replayed);
         if let Some(at) = delivery.publication.expires {
             self.first_expiry = self.first_expiry.min(at);
         }
@@ -112,6 +115,7 @@ impl Session {
         let delivery = self.outgoing.pop()?;
         self.queued_bytes -= delivery.size();
         self.queued_qos0 -= usize::from(delivery.qos == QoS::AtMostOnce);
+        self.queued_replays -= usize::from(delivery.replayed);
         if self.outgoing.queued_len() == 0 {
             self.overflow_told = false;
             self.first_expiry = Millis::MAX;
@@ -132,17 +136,19 @@ impl Session {
         if now < self.first_expiry {
             return;
         }
-        let (mut bytes, mut qos0, mut first) = (0, 0, Millis::MAX);
+        let (mut bytes, mut qos0, mut replays, mut first) = (0, 0, 0, Millis::MAX);
         self.outgoing.retain_queued(|delivery| {
             if delivery.publication.is_expired(now) {
                 return false;
             }
             bytes += delivery.size();
             qos0 += usize::from(delivery.qos == QoS::AtMostOnce);
+            replays += usize::from(delivery.replayed);
             first = first.min(delivery.publication.expires.unwrap_or(Millis::MAX));
             true
         });
         (self.queued_bytes, self.queued_qos0, self.first_expiry) = (bytes, qos0, first);
+        self.queued_replays = replays;
         self.weigh_queue();
     }
 

@@ -154,21 +154,14 @@ impl Core {
         (qos, new)
     }
 
-    /// Retained messages wait in the queue like others, but the queue's limit
-    /// is not for them: they were asked for (3.3.1.3). Only who asks for all of
+    /// Retained messages wait in the queue like others, but the queue's limits
+    /// are not for them: they were asked for (3.3.1.3). Only who asks for all of
     /// them again and again, and doesn't read, gets no more of them.
     fn send_retained(&mut self, id: SessionId, filter: &str, qos: QoS, ids: &Ids) {
         let (all, _) = self.retained.counts();
-        let limit = self
-            .peers
-            .settings
-            .max_queued_messages
-            .saturating_add(all.saturating_mul(4));
-        let waiting = self
-            .peers
-            .session(id)
-            .map_or(0, |session| session.outgoing.queued_len());
-        if waiting > limit {
+        let session = self.peers.session(id);
+        let waiting = session.map_or(0, |session| session.queued_replays);
+        if waiting > 1000 + 4 * all {
             self.peers.stats.dropped += 1;
             return;
         }
@@ -192,6 +185,7 @@ impl Core {
                 retain: true,
                 ids,
                 group: None,
+                replayed: true,
             });
         }
     }

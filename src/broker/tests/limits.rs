@@ -188,3 +188,27 @@ fn count(world: &mut World, client: Client) -> usize {
     let _: Version = client.version;
     world.read(client).len()
 }
+
+#[test]
+fn retained_messages_that_are_asked_for_again_and_again_are_bounded_without_limits_too() {
+    let mut world = World::with(|settings| settings.max_queued_messages = usize::MAX);
+    let client = world.client(V5, "greedy");
+    for n in 0..100 {
+        let retained = retained("t", "x", Q1);
+        let topic = &format!("t/{n}");
+        world.publish(client, &crate::codec::Publish { topic, ..retained });
+    }
+    let requests = vec![("t/#", options(Q1)); 1000];
+    for _ in 0..10 {
+        world.send_subscribe(client, &requests, None);
+    }
+    let (_, session) = world.core.peers.sessions.iter().next().unwrap();
+    let waiting = session.outgoing.queued_len();
+    assert!((1000..=1500).contains(&waiting), "{waiting}");
+    assert_eq!(session.queued_replays, waiting);
+    // What is not asked for waits beside them.
+    world.inject("t/1", "live", Q1);
+    let (_, session) = world.core.peers.sessions.iter().next().unwrap();
+    assert_eq!(session.outgoing.queued_len(), waiting + 1);
+    assert_eq!(session.queued_replays, waiting);
+}

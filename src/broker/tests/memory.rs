@@ -1,7 +1,7 @@
 //! `memory_limit`.
 
 use super::harness::*;
-use crate::codec::{AckKind, Connect};
+use crate::codec::{AckKind, Connect, Packet};
 
 const LIMIT: usize = 100_000;
 
@@ -177,4 +177,27 @@ fn what_is_held_is_counted_and_goes() {
     let again = world.connect(&hello(V5, "a"));
     world.cut(again);
     assert_eq!(world.core.memory(), start);
+}
+
+#[test]
+fn a_long_queue_does_not_keep_the_batches_that_its_messages_came_in() {
+    let mut world = World::with(|settings| settings.memory_limit = usize::MAX - 1);
+    let slow = world.client(V5, "slow");
+    world.subscribe(slow, "t", Q1);
+    let publisher = world.client(V5, "publisher");
+    let ballast = "x".repeat(60_000);
+    let batch = [
+        Packet::Publish(message("nobody", &ballast, Q0)),
+        Packet::Publish(message("t", "small", Q1)),
+    ];
+    let before = world.core.memory();
+    for _ in 0..1000 {
+        world.send_all(publisher, &batch);
+        world.read(publisher);
+    }
+    let held = world.core.memory() - before;
+    let pinned = (20 + 128) * 61_000;
+    assert!(held < pinned + 1000 * 500, "{held}");
+    world.cut(slow);
+    world.cut(publisher);
 }

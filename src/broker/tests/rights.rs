@@ -9,14 +9,14 @@ use crate::codec::{AckKind, Connect};
 
 fn guarded(rules: &str) -> World {
     let mut world = World::new();
-    world.policy.acl = acl(rules);
+    world.policy.acl = Some(acl(rules));
     world
 }
 
-fn acl(rules: &str) -> Option<Arc<Acl>> {
+fn acl(rules: &str) -> Arc<Acl> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(rules.as_bytes()).unwrap();
-    Some(Arc::new(Acl::load(file.path()).unwrap()))
+    Arc::new(Acl::load(file.path()).unwrap())
 }
 
 const RULES: &str = "topic read open\ntopic readwrite both\ntopic write drop\n";
@@ -136,7 +136,7 @@ fn a_retained_message_is_kept_back_while_its_publisher_may_not_write_it() {
     for check in [true, false] {
         let mut world = World::with(|settings| settings.check_retain_source = check);
         let rules = "topic read #\nuser u\ntopic write #\n";
-        world.policy.acl = acl(rules);
+        world.policy.acl = Some(acl(rules));
         world.policy.listener = 3;
         world.core.set_policy(Arc::new(world.policy.clone()));
         let known = Connect {
@@ -154,7 +154,7 @@ fn a_retained_message_is_kept_back_while_its_publisher_may_not_write_it() {
         assert_eq!(world.subscribe(reader, "#", Q0).len(), 2);
 
         let now = |world: &mut World, rules| {
-            world.policy.acl = acl(rules);
+            world.policy.acl = Some(acl(rules));
             world.core.set_policy(Arc::new(world.policy.clone()));
             world.subscribe(reader, "#", Q0)
         };
