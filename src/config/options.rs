@@ -1,5 +1,7 @@
 //! What an option is: how it is called, what it takes, where it holds.
 
+use std::fmt;
+
 use super::table::OPTIONS;
 use super::value::Kind;
 use super::{BRIDGES_RUN, Bridge, Config, Listener, spelling};
@@ -32,6 +34,17 @@ pub enum Scope {
     Security,
     /// Below the `connection` that it is for.
     Bridge,
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Global => "global",
+            Self::Listener => "listener",
+            Self::Security => "global or listener",
+            Self::Bridge => "bridge",
+        })
+    }
 }
 
 /// What it means that an option is given again for the same thing.
