@@ -137,6 +137,30 @@ fn settings_above_the_first_listener_open_no_second_port() {
     assert!(config.warnings.is_empty());
 }
 
+/// A file that is handed around makes 1883 a WebSocket port so.
+#[test]
+fn another_protocol_above_the_first_listener_is_for_the_default_one() {
+    let text = "protocol websockets\nlistener 1884\nmax_qos 1\n";
+    if !OptionSpec::find("protocol").unwrap().is_supported() {
+        assert_eq!(error(text).location.line, 1);
+        return;
+    }
+    let config = parse(text);
+    assert_eq!(ports(&config), [1883, 1884]);
+    assert_eq!(config.listeners[0].max_qos, 2);
+    assert!(
+        config.warnings[0]
+            .message
+            .contains("port 1883 speak `websockets`")
+    );
+    // With a port it is clear what is meant.
+    let config = parse("protocol websockets\nport 1885\nlistener 1884\n");
+    assert_eq!(ports(&config), [1885, 1884]);
+    assert!(config.warnings.is_empty());
+    assert_eq!(ports(&parse("protocol mqtt\nlistener 1884")), [1884]);
+    assert!(!parse("protocol websockets").local_only);
+}
+
 #[test]
 fn the_default_listener_may_be_asked_for_below_others() {
     let config = parse("listener 6\nmax_qos 0\nport 5\nbind_address ::1\nmax_qos 1\n");
