@@ -88,6 +88,7 @@ pub(super) static OPTIONS: &[O] = &[
     O::listener("max_connections", "-1", Limit(|l, v| l.max_connections = v)),
     O::listener("max_qos", "2", Number { min: 0, max: 2, set: |l, v| l.max_qos = v as u8 }).aka(&["maximum_qos"]),
     O::listener("max_topic_alias", "10", Number { min: 0, max: U16, set: |l, v| l.max_topic_alias = v as u16 }),
+    O::listener("max_topic_alias_broker", "10", Number { min: 0, max: U16, set: |l, v| l.max_topic_alias_broker = v as u16 }),
     O::harmless("mptcp", Scope::Listener, &MPTCP, &["false", "0"]),
     O::refused("mount_point", Scope::Listener, &MOUNT),
     O::listener("socket_domain", "", Choice(&["ipv4", "ipv6"], |l, v| {
@@ -116,7 +117,6 @@ pub(super) static OPTIONS: &[O] = &[
     O::global("max_packet_size", "2000000", Number { min: 20, max: U32, set: |c, v| c.limits.max_packet_size = v as u32 }).reloaded(),
     O::global("max_queued_bytes", "0", Number { min: 0, max: u64::MAX, set: |c, v| c.limits.max_queued_bytes = v }).reloaded(),
     O::global("max_queued_messages", "1000", Number { min: 0, max: U32, set: |c, v| c.limits.max_queued_messages = v as u32 }).reloaded(),
-    O::global("max_topic_alias_broker", "10", Number { min: 0, max: U16, set: |c, v| c.limits.max_topic_alias_broker = v as u16 }),
     O::harmless("memory_limit", Scope::Global, &MEMORY, &["0"]),
     O::global("message_size_limit", "0", Number { min: 0, max: MAX_PAYLOAD, set: |c, v| c.limits.message_size_limit = v as u32 }).reloaded(),
     O::global("persistent_client_expiration", "", Period(|c, v| c.limits.persistent_client_expiration = Some(v))).reloaded(),

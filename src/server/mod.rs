@@ -294,6 +294,7 @@ fn door(
         versions: [3, 4, 5].map(|version| listener.accept_protocol_versions.contains(version)),
         max_qos: listener.max_qos,
         max_topic_alias: listener.max_topic_alias,
+        max_topic_alias_broker: listener.max_topic_alias_broker,
         max_connections: limit(listener.max_connections),
         allow_zero_length_client_id: listener.allow_zero_length_clientid,
         auto_id_prefix: listener.auto_id_prefix.clone(),
@@ -340,7 +341,6 @@ fn settings(config: &Config, logger: &Logger) -> Settings {
             0 => u16::MAX,
             seconds => seconds,
         },
-        max_topic_alias_broker: limits.max_topic_alias_broker,
         max_connections: clients.map_or(usize::MAX, |limit| limit as usize),
         retain_available: limits.retain_available,
         max_session_expiry: limits
