@@ -159,14 +159,36 @@ impl Draft {
             match OptionSpec::nearest(line.name()) {
                 Some(near) => error.with_help(format!("did you mean `{near}`?")),
                 None => error.with_help(
-                    "remove the line; mosquitto.conf(5) lists the options, and a comment \
+                    "remove the line; moustique.conf(5) lists the options, and a comment \
                      begins with `#`",
                 ),
             }
         })?;
-        if option.scope == Scope::Bridge {
-            return self.read_bridge_line(option, line, cursor);
+        if option.scope != Scope::Bridge {
+            return self.read_option(option, line, cursor);
         }
+        let Some(index) = cursor.bridge else {
+            return Err(line
+                .error(format!("`{}` stands above every `connection`", line.name()))
+                .with_help("write `connection NAME` above the lines of the bridge"));
+        };
+        if cursor.left_bridge {
+            let name = &self.bridges[index].bridge.name;
+            let message = format!("`{}` is taken for connection `{name}`", line.name());
+            let help = "move it up to the other lines of that connection";
+            self.diagnostics.push(line.warning(message).with_help(help));
+        }
+        let read = self.read_option(option, line, cursor);
+        self.bridges[index].is_broken |= read.is_err();
+        read
+    }
+
+    fn read_option(
+        &mut self,
+        option: &'static OptionSpec,
+        line: &Line<'_>,
+        cursor: &mut Cursor,
+    ) -> Result<(), Diagnostic> {
         let is_judged_below = matches!(
             option.effect,
             Effect::Refused { .. } | Effect::Structure(Structure::Connection)
@@ -184,8 +206,13 @@ impl Draft {
                 let entry = self.read_entry(option, kind, line)?;
                 self.entries(cursor.section).0.push(entry);
             }
-            // Those have a scope and a reader of their own.
-            Effect::Bridge(_) => {}
+            Effect::Bridge(kind) => {
+                let entry = self.read_entry(option, kind, line)?;
+                if let Some(section) = cursor.bridge.map(|index| &mut self.bridges[index]) {
+                    (entry.change)(&mut section.bridge);
+                    section.entries.push(entry);
+                }
+            }
             Effect::Structure(structure) => self.read_structure(structure, line, cursor)?,
             Effect::Idle(why) => self.diagnostics.push(
                 line.warning(format!("`{}` has no effect: {why}", line.name()))
@@ -196,56 +223,6 @@ impl Draft {
                     return Err(refusal(line, feature));
                 }
             }
-        }
-        Ok(())
-    }
-
-    /// Reads a line below a `connection`.
-    fn read_bridge_line(
-        &mut self,
-        option: &'static OptionSpec,
-        line: &Line<'_>,
-        cursor: &Cursor,
-    ) -> Result<(), Diagnostic> {
-        let Some(index) = cursor.bridge else {
-            return Err(line
-                .error(format!("`{}` stands above every `connection`", line.name()))
-                .with_help("write `connection NAME` above the lines of the bridge"));
-        };
-        if cursor.left_bridge {
-            let name = &self.bridges[index].bridge.name;
-            let message = format!("`{}` is taken for connection `{name}`", line.name());
-            let help = "move it up to the other lines of that connection";
-            self.diagnostics.push(line.warning(message).with_help(help));
-        }
-        let read = self.try_bridge_line(option, line, index);
-        self.bridges[index].is_broken |= read.is_err();
-        read
-    }
-
-    fn try_bridge_line(
-        &mut self,
-        option: &'static OptionSpec,
-        line: &Line<'_>,
-        index: usize,
-    ) -> Result<(), Diagnostic> {
-        if line.value().is_empty() {
-            return Err(lacks_value(line));
-        }
-        self.note_repetition(option, line, Place::Bridge(index))?;
-        match &option.effect {
-            Effect::Bridge(kind) => {
-                let entry = self.read_entry(option, kind, line)?;
-                let section = &mut self.bridges[index];
-                (entry.change)(&mut section.bridge);
-                section.entries.push(entry);
-            }
-            Effect::Refused { feature, harmless }
-                if !harmless.contains(&value::first_word(line.value())) =>
-            {
-                return Err(refusal(line, feature));
-            }
-            _ => {}
         }
         Ok(())
     }
