@@ -121,19 +121,12 @@ impl Draft {
         let name = path.display().to_string();
         let problem = match fs::read(path).map(String::from_utf8) {
             Ok(Ok(text)) => return self.read_text(&text, &name, origin),
-            Ok(Err(error)) => {
-                let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-                let lines = valid.split(|byte| *byte == b'\n').count();
-                Diagnostic::error(
-                    Location::whole(&name),
-                    format!("line {lines} is not UTF-8 text"),
-                )
-                .with_help("save the file with the encoding UTF-8")
-            }
+            Ok(Err(error)) => not_text(&name, error.as_bytes(), error.utf8_error().valid_up_to()),
             Err(error) => Diagnostic::error(
                 Location::whole(&name),
                 format!("cannot read the configuration: {error}"),
-            ),
+            )
+            .with_help("write the path of a file that this user can read"),
         };
         self.diagnostics.push(problem);
     }
@@ -479,6 +472,24 @@ fn load_order(path: &Path) -> Vec<(u8, u8)> {
     name.iter()
         .map(|byte| (byte.to_ascii_uppercase(), *byte))
         .collect()
+}
+
+/// A file whose bytes from `valid` on are not UTF-8.
+fn not_text(name: &str, bytes: &[u8], valid: usize) -> Diagnostic {
+    let before = String::from_utf8_lossy(&bytes[..valid]);
+    let start = before.rfind('\n').map_or(0, |end| end + 1);
+    let line = bytes[start..].split(|byte| *byte == b'\n').next();
+    let location = Location {
+        file: name.into(),
+        line: before.matches('\n').count() + 1,
+        column: before[start..].chars().count() + 1,
+    };
+    let shown = String::from_utf8_lossy(line.unwrap_or_default());
+    Diagnostic {
+        excerpt: Some((shown.trim_end().to_owned(), 1)),
+        ..Diagnostic::error(location, "this is not UTF-8 text")
+            .with_help("save the file with the encoding UTF-8")
+    }
 }
 
 fn refusal(line: &Line<'_>, feature: &Feature) -> Diagnostic {

@@ -439,7 +439,11 @@ fn a_missing_file_is_one_mistake_with_its_path() {
 
     fs::write(&path, b"listener 1\nuser J\xfcrgen\n").unwrap();
     let text = Config::load(&path).unwrap_err().to_string();
-    assert!(text.contains("line 2 is not UTF-8"), "{text}");
+    assert!(text.contains(":2:7: error: this is not UTF-8"), "{text}");
+    assert!(
+        text.contains("user J\u{fffd}rgen\n        ^\n  help: "),
+        "{text}"
+    );
 }
 
 #[test]
