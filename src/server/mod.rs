@@ -5,6 +5,7 @@
 //! | `mod.rs` | a broker from a configuration: bind, run, stop |
 //! | `hub.rs` | the core behind its lock, wake-ups, time |
 //! | `listener.rs` | sockets that accept |
+//! | `ingress.rs` | the layers between socket and MQTT |
 //! | `greeting.rs` | a connection before its session |
 //! | `connection.rs` | one connection's bytes |
 //! | `credentials.rs` | who may come in |
@@ -18,6 +19,7 @@ mod connection;
 mod credentials;
 mod greeting;
 mod hub;
+mod ingress;
 mod link;
 mod listener;
 mod log;
