@@ -41,6 +41,9 @@ impl Core {
     pub fn reconfigure(&mut self, now: Millis, settings: Settings, policies: &[Arc<Policy>]) {
         self.peers.now = now;
         let before = std::mem::replace(&mut self.peers.settings, settings);
+        for policy in policies {
+            self.set_policy(Arc::clone(policy));
+        }
         let policies: HashMap<_, _> = policies.iter().map(|p| (p.listener, p)).collect();
         for (_, connection) in &mut self.peers.connections {
             if let Some(policy) = policies.get(&connection.policy.listener) {
@@ -55,6 +58,8 @@ impl Core {
             {
                 let window = window.min(connection.receive_maximum);
                 session.outgoing.set_window(window);
+                let bytes = self.peers.settings.max_inflight_bytes;
+                session.outgoing.limit_bytes(bytes);
             }
         }
         let limit = self.peers.settings.max_session_expiry;

@@ -48,6 +48,8 @@ struct State {
 pub(super) struct Way {
     pub(super) number: usize,
     pub(super) place: Place,
+    /// Subscriptions and sessions keep it.
+    pub(super) mount_point: String,
     pub(super) entrance: Arc<Entrance>,
 }
 
@@ -220,9 +222,16 @@ impl Control {
                 ));
                 continue;
             };
-            let listener = listeners.remove(index);
+            let mut listener = listeners.remove(index).clone();
+            if listener.mount_point != way.mount_point {
+                let place = &way.place;
+                warnings.push(format!(
+                    "`mount_point` of {place} changed, that needs a restart."
+                ));
+                listener.mount_point.clone_from(&way.mount_point);
+            }
             let hashing = Arc::clone(&self.hashing);
-            let door = door(way.number, listener, config, hashing, self.hub.logger())?;
+            let door = door(way.number, &listener, config, hashing, self.hub.logger())?;
             doors.push((way, Arc::new(door)));
         }
         for listener in listeners {

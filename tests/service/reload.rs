@@ -90,8 +90,8 @@ fn under_load_no_message_is_lost_and_no_connection_cut() {
     let mut writer = Process::spawn(&mut writer);
     for round in 0..ROUNDS {
         let numbers = round * MESSAGES..(round + 1) * MESSAGES;
-        let lines: String = numbers.map(|number| format!("{number}\n")).collect();
-        writer.write(&lines);
+        let lines: Vec<_> = numbers.map(|number| format!("{number}\n")).collect();
+        writer.write(&lines.concat());
         let conf = if round % 2 == 0 { other } else { "" };
         rewrite(&broker, "broker.conf", &format!("{conf}{base}"));
         reload(&broker, TAKEN);
