@@ -32,7 +32,13 @@ pub fn command() -> Command {
             "Without a file that says where to listen, the broker accepts clients on this machine \
              only, at port 1883.\n\nExit status: 0 after SIGTERM or SIGINT, 1 when the start fails \
              (a port in use, for instance), 3 for mistakes in the configuration or on the command \
-             line.",
+             line.\n\nSignals: SIGHUP reads the configuration and its files again and opens the log \
+             files anew; what is wrong is logged, and the old configuration holds. SIGRTMIN opens \
+             the log files anew. SIGUSR2 writes all subscriptions to the log. SIGTERM and SIGINT \
+             publish all wills, tell the clients and end.\n\nEnvironment: PUID and PGID are the \
+             numbers of the user and group that the broker becomes when root starts it, before \
+             `user` of the configuration. UMASK_SET is its umask, in octal digits. \
+             MOSQUITTO_UNSAFE_ALLOW_SYMLINKS has no effect: links are always followed.",
         )
         .arg(
             Arg::new("config")

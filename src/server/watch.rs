@@ -103,7 +103,39 @@ pub(super) async fn watch(control: Arc<Control>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
     use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_is_being_written_is_read_when_it_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("conf");
+        let text = "reload_on_change true\nlog_dest none\nlistener 1 127.0.0.1\n";
+        fs::write(&path, text).unwrap();
+        let mut config = Config::load(&path).unwrap();
+        config.listeners[0].port = 0;
+        let reads = Arc::new(AtomicUsize::new(0));
+        let (counted, source) = (Arc::clone(&reads), path.clone());
+        let read = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Config::load(&source).map_err(|error| error.to_string())
+        };
+        let broker = super::super::Broker::bind_all(config, Some(Box::new(read)), Vec::new());
+        let watching = tokio::spawn(watch(Arc::clone(&broker.unwrap().control)));
+        // Between two looks each.
+        tokio::time::sleep(PERIOD / 2).await;
+        for length in 1..10 {
+            fs::write(&path, format!("{text}{}", &"# on its way"[..length])).unwrap();
+            tokio::time::sleep(PERIOD).await;
+            assert_eq!(reads.load(Ordering::Relaxed), 0);
+        }
+        tokio::time::sleep(PERIOD).await;
+        assert_eq!(reads.load(Ordering::Relaxed), 1);
+        tokio::time::sleep(10 * PERIOD).await;
+        assert_eq!(reads.load(Ordering::Relaxed), 1, "once");
+        watching.abort();
+    }
 
     #[test]
     fn every_way_to_change_a_file_is_noticed() {
