@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::connection::{ConnectionId, Stage};
+use super::denial::{Attempt, Denied, Explanation};
 use super::publication::{MessageProperties, Publication};
 use super::session::Will;
 use super::timers::{Millis, Timer};
 use super::{Core, Policy, Refusal};
+use crate::auth::{Access, Client};
 use crate::codec::{
     ConnAck, Connect, Packet, Properties, Property, ReasonCode, RefusedConnect, Version,
 };
@@ -44,13 +46,17 @@ impl Core {
         }
         connection.version = connect.version;
         connection.is_bridge = connect.bridge;
+        connection.max_packet_size = crate::property!(connect.properties, MaximumPacketSize)
+            .map_or(usize::MAX, |size| size as usize);
+        connection.wants_reasons =
+            crate::property!(connect.properties, RequestProblemInformation) != Some(0);
         connection.heard = now;
         let policy = Arc::clone(&connection.policy);
         let outcome = self
             .admit(&policy, connect, decision, nonce)
             .map(|client_id| self.accept(id, &policy, connect, client_id));
-        if let Err(refusal) = outcome {
-            self.refuse(id, connect, refusal);
+        if let Err(rejection) = outcome {
+            self.refuse(id, connect, rejection);
         }
     }
 
@@ -80,7 +86,8 @@ impl Core {
         self.close(id, Refusal::Unexpected(why));
     }
 
-    fn refuse(&mut self, id: ConnectionId, connect: &Connect<'_>, refusal: Refusal) {
+    fn refuse(&mut self, id: ConnectionId, connect: &Connect<'_>, rejection: Rejection) {
+        let Rejection { refusal, will } = rejection;
         let reason = match connect.version {
             Version::V5 => Some(refusal.reason()),
             _ => refusal.return_code().map(ReasonCode),
@@ -91,7 +98,12 @@ impl Core {
         if let Some(reason) = reason
             && takes >= 5
         {
-            let properties = Properties::new();
+            // Reason strings explain denied rights and nothing else.
+            let words = will.as_ref().and_then(|why| why.for_client.as_deref());
+            let properties = match words {
+                Some(words) => self.peers.reason_string(id, 5, words),
+                None => Properties::new(),
+            };
             let packet = ConnAck {
                 session_present: false,
                 reason,
@@ -103,6 +115,19 @@ impl Core {
             return;
         };
         let peer = connection.peer.clone();
+        if let (Some(why), Some(will)) = (&will, &connect.will) {
+            let denied = Denied {
+                client_id: match connect.client_id {
+                    "" => "<unknown>",
+                    client_id => client_id,
+                },
+                username: connect.username,
+                address: Some(&peer),
+                attempt: Attempt::Will,
+                topic: will.topic,
+            };
+            self.peers.tell_denied(&denied, &why.for_log);
+        }
         self.peers.end(id);
         self.peers.log_connection(|_| {
             let user = connect
@@ -129,40 +154,47 @@ impl Core {
         connect: &Connect<'_>,
         decision: Decision,
         nonce: u128,
-    ) -> Result<Arc<str>, Refusal> {
+    ) -> Result<Arc<str>, Rejection> {
         if !policy.versions[connect.version as usize - Version::V31 as usize] {
-            return Err(Refusal::Version);
+            return Err(Refusal::Version.into());
         }
         if crate::property!(connect.properties, AuthenticationMethod).is_some() {
-            return Err(Refusal::AuthenticationMethod);
+            return Err(Refusal::AuthenticationMethod.into());
         }
         let client_id = client_id(policy, connect, nonce)?;
         let keep_alive = self.peers.settings.keep_alive(connect.keep_alive);
         if keep_alive != connect.keep_alive && connect.version != Version::V5 {
-            return Err(Refusal::KeepAliveTooLong);
+            return Err(Refusal::KeepAliveTooLong.into());
         }
         if let Some(will) = &connect.will {
             if will.qos as u8 > policy.max_qos {
-                return Err(Refusal::QoS);
+                return Err(Refusal::QoS.into());
             }
             if will.retain && !self.peers.settings.retain_available {
-                return Err(Refusal::Retain);
+                return Err(Refusal::Retain.into());
             }
         }
         if decision == Decision::Denied {
-            return Err(Refusal::NotAuthorized);
+            return Err(Refusal::NotAuthorized.into());
         }
+        let client = Client {
+            client_id: &client_id,
+            username: connect.username,
+        };
         if let Some(will) = &connect.will
-            && !super::publish::may_write(policy, &client_id, connect.username, will.topic)
+            && let Some(denial) = policy.denial(&client, Access::Write, will.topic)
         {
-            return Err(Refusal::NotAuthorized);
+            return Err(Rejection {
+                refusal: Refusal::NotAuthorized,
+                will: Some(denial.explain()),
+            });
         }
         let here = self.connected_by_listener.get(&policy.listener);
         let full = self.connected >= self.peers.settings.max_connections
             || here.is_some_and(|count| *count >= policy.max_connections);
         // A client that takes its own session over needs no further place.
         if full && !self.is_connected(&client_id) {
-            return Err(Refusal::TooManyConnections);
+            return Err(Refusal::TooManyConnections.into());
         }
         Ok(client_id)
     }
@@ -227,8 +259,6 @@ impl Core {
         };
         connection.stage = Stage::Open(session);
         connection.patience = Millis::from(keep_alive) * 1500;
-        connection.max_packet_size = crate::property!(connect.properties, MaximumPacketSize)
-            .map_or(usize::MAX, |size| size as usize);
         connection.expiry_fixed =
             connect.version == Version::V5 && expiry_interval.unwrap_or(0) == 0;
         connection.assigned_aliases =
@@ -337,6 +367,22 @@ impl Core {
     fn close_silently(&mut self, id: ConnectionId) {
         self.detach(id, true);
         self.peers.end(id);
+    }
+}
+
+/// Why a CONNECT is refused.
+struct Rejection {
+    refusal: Refusal,
+    /// Why the client may not publish its will, if it is that.
+    will: Option<Explanation>,
+}
+
+impl From<Refusal> for Rejection {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            will: None,
+        }
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) struct Connection {
     /// It said so in CONNECT: its own messages are not sent back to it, and it
     /// sees the retain flag as it was published, as MQTT 5 lets a client ask.
     pub(super) is_bridge: bool,
+    /// Its CONNECT allows reason strings (3.1.2.11.7).
+    pub(super) wants_reasons: bool,
     /// Bytes that are about to leave.
     pub(super) outbox: Vec<u8>,
     /// Whether the shell was told to look at this connection.

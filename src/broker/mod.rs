@@ -20,10 +20,12 @@
 //! | `session.rs`, `connection.rs`, `publication.rs` | what the names say |
 //! | `timers.rs`, `sys.rs`, `stats.rs` | time, `$SYS`, figures |
 //! | `settings.rs`, `refusal.rs` | limits and rights, refusals |
+//! | `denial.rs` | rights that are denied, and how often the log hears of it |
 
 mod batch;
 mod connect;
 mod connection;
+mod denial;
 mod fanout;
 mod lifetime;
 mod peers;
@@ -50,6 +52,7 @@ use slab::Slab;
 pub use batch::Batch;
 pub use connect::Decision;
 pub use connection::ConnectionId;
+pub use denial::Denial;
 pub use refusal::Refusal;
 pub use settings::{Policy, Settings};
 pub use timers::Millis;
@@ -137,6 +140,7 @@ impl Core {
                 timers: Timers::default(),
                 effects: Effects::default(),
                 stats: Stats::default(),
+                denials: denial::Denials::default(),
                 spare: Vec::new(),
             },
             clients: HashMap::new(),
@@ -175,6 +179,7 @@ impl Core {
             stage: Stage::Greeting,
             version: Version::V311,
             is_bridge: false,
+            wants_reasons: true,
             outbox: Vec::new(),
             told: false,
             patience: 0,

@@ -7,6 +7,7 @@ use slab::Slab;
 
 use super::Effects;
 use super::connection::{Connection, ConnectionId, Stage};
+use super::denial::Denials;
 use super::fanout::Fanout;
 use super::publication::Delivery;
 use super::session::{Session, SessionId};
@@ -14,7 +15,7 @@ use super::settings::Settings;
 use super::stats::Stats;
 use super::subscriptions::Target;
 use super::timers::{Millis, Timer, Timers};
-use crate::codec::{Ack, AckKind, Packet, Properties, QoS, ReasonCode, Version};
+use crate::codec::{Ack, AckKind, Packet, Properties, Property, QoS, ReasonCode, Version};
 use crate::config::LogType;
 use crate::session::{PubRec, Resend};
 
@@ -26,6 +27,13 @@ pub(super) const SOFT_LIMIT: usize = 64 * 1024;
 /// publishers together may add before each of them pauses.
 const HARD_LIMIT: usize = 4 * 1024 * 1024;
 
+/// The length of an acknowledgement with a reason code.
+const ACK_LENGTH: usize = 5;
+
+/// What a reason string adds to a packet at most, beside its words: identifier
+/// and length, and longer lengths of properties and packet.
+const REASON_OVERHEAD: usize = 3 + 3 + 3;
+
 #[derive(Debug)]
 pub(super) struct Peers {
     pub(super) settings: Settings,
@@ -35,6 +43,7 @@ pub(super) struct Peers {
     pub(super) timers: Timers,
     pub(super) effects: Effects,
     pub(super) stats: Stats,
+    pub(super) denials: Denials,
     /// Buffers for outboxes, given back by the shell.
     pub(super) spare: Vec<Vec<u8>>,
 }
@@ -129,6 +138,22 @@ impl Peers {
         packet_id: u16,
         reason: ReasonCode,
     ) {
+        self.acknowledge_explained(id, kind, packet_id, reason, None);
+    }
+
+    /// The same with words for the client, where it takes them.
+    pub(super) fn acknowledge_explained(
+        &mut self,
+        id: ConnectionId,
+        kind: AckKind,
+        packet_id: u16,
+        reason: ReasonCode,
+        words: Option<&str>,
+    ) {
+        let properties = match words {
+            None => Properties::new(),
+            Some(words) => self.reason_string(id, ACK_LENGTH, words),
+        };
         self.log(LogType::Debug, |peers| {
             let name = super::log_name(kind);
             format!(
@@ -144,10 +169,31 @@ impl Peers {
                 Ack {
                     packet_id,
                     reason,
-                    properties: Properties::new(),
+                    properties,
                 },
             ),
         );
+    }
+
+    /// The reason string for a client that is denied something: none where it
+    /// wants none, or where the packet, so long without it, would be too long
+    /// for it with it (3.4.2.2.2).
+    pub(super) fn reason_string(
+        &mut self,
+        id: ConnectionId,
+        length: usize,
+        words: &str,
+    ) -> Properties<'static> {
+        let mut properties = Properties::new();
+        let fits = |connection: &mut Connection| {
+            connection.version == Version::V5
+                && connection.wants_reasons
+                && length + REASON_OVERHEAD + words.len() <= connection.max_packet_size
+        };
+        if self.connection(id).is_some_and(fits) {
+            properties.push(Property::ReasonString(words));
+        }
+        properties
     }
 
     /// Whether a session could take a message of a shared subscription: the
@@ -172,9 +218,11 @@ impl Peers {
         else {
             return;
         };
-        if target.no_local && fanout.publisher == Some(target.session)
-            || !session.may_read(fanout.topic)
-        {
+        if target.no_local && fanout.publisher == Some(target.session) {
+            return;
+        }
+        if session.why_not_read(fanout.topic).is_some() {
+            self.log_unread(target.session, fanout.topic);
             return;
         }
         let qos = self.settings.granted(target.qos, fanout.qos);
@@ -262,6 +310,22 @@ impl Peers {
         if !roomy && qos == QoS::AtMostOnce {
             self.hold_up(fanout.publisher, id);
         }
+    }
+
+    /// Tells of a delivery that the receiver has no right to: in debug lines,
+    /// because a subscription to `#` makes one of each publication.
+    fn log_unread(&mut self, id: SessionId, topic: &str) {
+        self.log(LogType::Debug, |peers| {
+            let session = peers.sessions.get(id.slot as usize);
+            session
+                .and_then(|session| Some((session, session.why_not_read(topic)?)))
+                .map_or_else(String::new, |(session, why)| {
+                    format!(
+                        "Denied delivery to {} ('{topic}'): {why}",
+                        session.client_id
+                    )
+                })
+        });
     }
 
     fn log_publish_sent(
@@ -432,9 +496,13 @@ impl Peers {
             let Some(delivery) = flow.dequeue() else {
                 return false;
             };
-            if !delivery.publication.is_expired(self.now)
-                && flow.may_read(&delivery.publication.topic)
-            {
+            let publication = &delivery.publication;
+            if publication.is_expired(self.now) {
+                continue;
+            }
+            if flow.why_not_read(&publication.topic).is_some() {
+                self.log_unread(session, &publication.topic);
+            } else {
                 self.transmit(id, session, delivery);
             }
         }

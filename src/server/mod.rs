@@ -302,6 +302,7 @@ fn door(
         use_username_as_client_id: listener.use_username_as_clientid,
         client_id_prefix: listener.clientid_prefixes.clone(),
         acl: acl.map(Arc::new),
+        acl_check_subscribe: listener.security.acl_check_subscribe,
     };
     Ok(Door {
         policy: Arc::new(policy),
