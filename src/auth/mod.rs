@@ -9,6 +9,7 @@ pub mod acl;
 mod acl_parse;
 pub mod cli;
 pub mod hash;
+pub mod method;
 pub mod passwd_edit;
 pub mod passwd_file;
 pub mod problem;
@@ -17,5 +18,6 @@ mod replace;
 
 pub use acl::{Access, Acl, Client, Decision, Reason, RuleRef};
 pub use hash::{Algorithm, HashError, PasswordHash};
+pub use method::{Exchange, Method, Step};
 pub use passwd_file::{PasswordFile, Verdict};
 pub use problem::{LoadError, Problem};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::connection::{ConnectionId, Stage};
 use super::denial::{Attempt, Denied, Explanation};
+use super::proof::Proof;
 use super::publication::{MessageProperties, Publication};
 use super::session::Will;
 use super::timers::{Millis, Timer};
@@ -17,11 +18,14 @@ use crate::session::aliases;
 
 /// What authentication said about a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// The credentials are right, or none were needed.
+pub enum Decision<'a> {
+    /// The credentials are right, or none were needed. A CONNECT that names an
+    /// authentication method doesn't come in by that.
     Allowed,
-    /// They are wrong or missing.
+    /// They are wrong or missing, or the method denied.
     Denied,
+    /// The method that CONNECT names is satisfied; its last data, for CONNACK.
+    Proven(Option<&'a [u8]>),
 }
 
 impl Core {
@@ -32,7 +36,7 @@ impl Core {
         now: Millis,
         id: ConnectionId,
         connect: &Connect<'_>,
-        decision: Decision,
+        decision: Decision<'_>,
         nonce: u128,
     ) {
         self.peers.now = now;
@@ -54,7 +58,7 @@ impl Core {
         let policy = Arc::clone(&connection.policy);
         let outcome = self
             .admit(&policy, connect, decision, nonce)
-            .map(|client_id| self.accept(id, &policy, connect, client_id));
+            .map(|client_id| self.accept(id, &policy, connect, client_id, decision));
         if let Err(rejection) = outcome {
             self.refuse(id, connect, rejection);
         }
@@ -152,13 +156,15 @@ impl Core {
         &self,
         policy: &Policy,
         connect: &Connect<'_>,
-        decision: Decision,
+        decision: Decision<'_>,
         nonce: u128,
     ) -> Result<Arc<str>, Rejection> {
         if !policy.versions[connect.version as usize - Version::V31 as usize] {
             return Err(Refusal::Version.into());
         }
-        if crate::property!(connect.properties, AuthenticationMethod).is_some() {
+        if decision == Decision::Allowed
+            && crate::property!(connect.properties, AuthenticationMethod).is_some()
+        {
             return Err(Refusal::AuthenticationMethod.into());
         }
         let client_id = client_id(policy, connect, nonce)?;
@@ -213,6 +219,7 @@ impl Core {
         policy: &Arc<Policy>,
         connect: &Connect<'_>,
         client_id: Arc<str>,
+        decision: Decision<'_>,
     ) {
         let now = self.peers.now;
         let existing = self.clients.get(&client_id).copied();
@@ -258,6 +265,8 @@ impl Core {
             return;
         };
         connection.stage = Stage::Open(session);
+        let method = crate::property!(connect.properties, AuthenticationMethod);
+        connection.proof = method.map(|method| Box::new(Proof::new(method)));
         connection.patience = Millis::from(keep_alive) * 1500;
         connection.expiry_fixed =
             connect.version == Version::V5 && expiry_interval.unwrap_or(0) == 0;
@@ -298,6 +307,11 @@ impl Core {
             assigned,
             keep_alive: server_keep_alive,
             session_expiry: granted,
+            method,
+            data: match decision {
+                Decision::Proven(data) => data,
+                Decision::Allowed | Decision::Denied => None,
+            },
         };
         self.greet(id, policy, resumed.is_some(), &granted);
         self.peers.pump(id);
@@ -329,6 +343,12 @@ impl Core {
             }
             if let Some(seconds) = granted.session_expiry {
                 properties.push(Property::SessionExpiryInterval(seconds));
+            }
+            if let Some(method) = granted.method {
+                properties.push(Property::AuthenticationMethod(method));
+            }
+            if let Some(data) = granted.data {
+                properties.push(Property::AuthenticationData(data));
             }
             if policy.max_qos < 2 {
                 properties.push(Property::MaximumQoS(policy.max_qos));
@@ -391,6 +411,9 @@ struct Granted<'a> {
     assigned: Option<&'a str>,
     keep_alive: Option<u16>,
     session_expiry: Option<u32>,
+    /// The authentication method that let it in, and its last data.
+    method: Option<&'a str>,
+    data: Option<&'a [u8]>,
 }
 
 /// The client identifier that a client gets, by the rules of its version

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::proof::Proof;
 use super::publication::{Delivery, publish_packet};
 use super::session::SessionId;
 use super::settings::Policy;
@@ -40,6 +41,8 @@ pub(super) struct Connection {
     pub(super) is_bridge: bool,
     /// Its CONNECT allows reason strings (3.1.2.11.7).
     pub(super) wants_reasons: bool,
+    /// How it proved who it is, where that was by an authentication method.
+    pub(super) proof: Option<Box<Proof>>,
     /// Bytes that are about to leave.
     pub(super) outbox: Vec<u8>,
     /// Whether the shell was told to look at this connection.

@@ -567,7 +567,7 @@ fn open_outbox<'a>(
 }
 
 /// Asks the shell to look at a connection, once until it does.
-fn tell(connection: &mut Connection, effects: &mut Effects) {
+pub(super) fn tell(connection: &mut Connection, effects: &mut Effects) {
     if !std::mem::replace(&mut connection.told, true) {
         effects.wake.push(connection.id);
     }

@@ -9,6 +9,8 @@
 //! | `greeting.rs` | a connection before its session |
 //! | `connection.rs` | one connection's bytes |
 //! | `credentials.rs` | who may come in |
+//! | `exchange.rs` | enhanced authentication by methods that are plugged in |
+//! | `recent.rs` | passwords that were right a moment ago |
 //! | `link.rs` | clients within the process |
 //! | `log.rs` | lines to the destinations of `log_dest` |
 //! | `process.rs` | daemon, pid file, privileges |
@@ -17,6 +19,7 @@
 pub mod cli;
 mod connection;
 mod credentials;
+mod exchange;
 mod greeting;
 mod hub;
 mod ingress;
@@ -24,6 +27,7 @@ mod link;
 mod listener;
 mod log;
 mod process;
+mod recent;
 #[cfg(test)]
 mod tests;
 
@@ -37,7 +41,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::auth::Acl;
+use crate::auth::{Acl, Method};
 use crate::broker::{Core, Policy, Settings};
 use crate::client::{Client, ConnectError};
 use crate::config::{Config, Listener, LogType};
@@ -135,6 +139,13 @@ impl Broker {
             addresses,
             no_delay: config.set_tcp_nodelay,
         })
+    }
+
+    /// Lets clients of MQTT 5 prove who they are by `method`, on all listeners.
+    /// Passwords are not asked of a client that names it.
+    pub fn with_method(self, method: impl Method + 'static) -> Self {
+        self.hub.methods().add(Arc::new(method));
+        self
     }
 
     /// The addresses that accept connections. A listener on port 0 shows here
