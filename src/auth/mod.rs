@@ -14,6 +14,7 @@ pub mod passwd_edit;
 pub mod passwd_file;
 pub mod problem;
 mod prompt;
+mod psk_file;
 mod replace;
 
 pub use acl::{Access, Acl, Client, Decision, Reason, RuleRef};
@@ -21,3 +22,4 @@ pub use hash::{Algorithm, HashError, PasswordHash};
 pub use method::{Exchange, Method, Step};
 pub use passwd_file::{PasswordFile, Verdict};
 pub use problem::{LoadError, Problem};
+pub use psk_file::PskFile;

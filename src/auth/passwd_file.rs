@@ -214,7 +214,8 @@ mod tests {
 
     #[test]
     fn an_unknown_user_takes_the_time_of_a_known_one() {
-        let text: String = (0..8).map(|n| format!("u{n}:{}\n", hash("x"))).collect();
+        let lines: Vec<_> = (0..8).map(|n| format!("u{n}:{}", hash("x"))).collect();
+        let text = lines.join("\n");
         let file = PasswordFile::parse(text.as_bytes(), "passwd").unwrap();
         let decoy = |name: &str| std::ptr::from_ref(file.decoy(name).unwrap());
         assert_eq!(decoy("eve"), decoy("eve"));

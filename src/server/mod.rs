@@ -14,8 +14,10 @@
 //! | `link.rs` | clients within the process |
 //! | `log.rs` | lines to the destinations of `log_dest` |
 //! | `process.rs` | daemon, pid file, privileges |
+//! | `check_acl.rs` | `--check-acl`: what a client may do, and why |
 //! | `cli.rs` | the command line of `mqtt-broker` |
 
+mod check_acl;
 pub mod cli;
 mod connection;
 mod credentials;
