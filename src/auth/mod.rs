@@ -12,6 +12,7 @@ pub mod hash;
 pub mod method;
 pub mod passwd_edit;
 pub mod passwd_file;
+pub mod permissions;
 pub mod problem;
 mod prompt;
 mod psk_file;

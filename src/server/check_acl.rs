@@ -9,7 +9,7 @@ use crate::config::{Config, Listener};
 use crate::topic::{is_valid_filter, is_valid_name};
 
 /// What is asked.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Question<'a> {
     pub(super) client: Client<'a>,
     pub(super) access: Access,
@@ -66,19 +66,31 @@ pub(super) fn answer(config: &Config, question: &Question<'_>) -> Result<Answer,
     let mut told: Vec<&Listener> = Vec::new();
     for listener in &listeners {
         // What was said about one list needs not be said again.
-        if told.iter().any(|known| known.security == listener.security) {
+        let same = |known: &&Listener| {
+            known.security == listener.security
+                && known.use_username_as_clientid == listener.use_username_as_clientid
+        };
+        if told.iter().any(same) {
             continue;
         }
         told.push(listener);
-        let (allowed, why) = ask(listener, question)?;
+        let mut question = *question;
+        if let Some(name) = question
+            .client
+            .username
+            .filter(|_| listener.use_username_as_clientid)
+        {
+            question.client.client_id = name;
+        }
+        let (allowed, why) = ask(listener, &question)?;
         answer.allowed &= allowed;
         if listeners.len() > 1 {
-            let same = listeners.iter().filter(|l| l.security == listener.security);
-            let ports: Vec<_> = same.map(|l| l.port.to_string()).collect();
+            let ports = listeners.iter().filter(|other| same(other));
+            let ports: Vec<_> = ports.map(|l| l.port.to_string()).collect();
             let _ = write!(answer.text, "port {}: ", ports.join(", "));
         }
         let _ = writeln!(answer.text, "{why}");
-        for note in notes(listener, question, &why) {
+        for note in notes(listener, &question, &why) {
             let _ = writeln!(answer.text, "note: {note}");
         }
     }

@@ -33,6 +33,7 @@ mod recent;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
@@ -43,7 +44,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::auth::{Acl, Method};
+use crate::auth::{Acl, Method, permissions};
 use crate::broker::{Core, Policy, Settings};
 use crate::client::{Client, ConnectError};
 use crate::config::{Config, Listener, LogType};
@@ -112,6 +113,7 @@ impl Broker {
                  `allow_anonymous true` or a `password_file`, and start with -c FILE.",
             );
         }
+        warn_of_exposed_files(&config, &logger);
         let (mut doors, hashing) = (Vec::new(), credentials::hashing());
         // 0 is for connections within the process.
         for (number, listener) in (1..).zip(&config.listeners) {
@@ -279,6 +281,25 @@ fn runtime() -> Result<Runtime, StartError> {
         .enable_all()
         .build()
         .map_err(|error| StartError(format!("cannot start the runtime: {error}")))
+}
+
+/// Tells of files with secrets that everybody on this machine can read, each
+/// once.
+fn warn_of_exposed_files(config: &Config, logger: &Logger) {
+    let Some(reader) = process::reader(config.user.as_deref()) else {
+        return;
+    };
+    let securities = config.listeners.iter().map(|listener| &listener.security);
+    let files: BTreeSet<_> = securities
+        .flat_map(|security| [&security.password_file, &security.acl_file])
+        .flatten()
+        .collect();
+    for warning in files
+        .into_iter()
+        .filter_map(|file| permissions::exposure(file, &reader))
+    {
+        logger.write(LogType::Warning, &warning);
+    }
 }
 
 /// What a listener's connections need to know, with its files read.
