@@ -177,6 +177,12 @@ impl Draft {
         let change = kind.read(value).map_err(|fault| explain(line, fault))?;
         if kind.is_word(value) {
             self.note_rest(line, value::first_word(value).len());
+        } else if let Kind::Topic(_) = kind
+            && !value.ends_with('/')
+        {
+            let message = format!("`{value}` runs into the first level of each topic");
+            let help = format!("write `{} {value}/` for a level of its own", line.name());
+            self.diagnostics.push(line.warning(message).with_help(help));
         } else if !kind.takes_comment() && value.contains(" #") {
             let message = format!("everything behind `{}` is its value, `#` too", line.name());
             self.diagnostics.push(

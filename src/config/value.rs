@@ -53,6 +53,8 @@ pub(super) enum Kind<T: 'static> {
     Versions(fn(&mut T, ProtocolVersions)),
     /// A destination of the log: a word, or `file` and a path.
     Destination(fn(&mut T, super::LogDestination)),
+    /// The rest of the line as the beginning of topic names.
+    Topic(fn(&mut T, String)),
     /// The rest of the line.
     Text(fn(&mut T, String)),
     /// The rest of the line as a path.
@@ -63,7 +65,7 @@ impl<T: 'static> Kind<T> {
     /// Whether the value ends with its first word, so that a comment may follow.
     pub(super) fn is_word(&self, value: &str) -> bool {
         match self {
-            Self::Text(_) | Self::Path(_) => false,
+            Self::Topic(_) | Self::Text(_) | Self::Path(_) => false,
             Self::Destination(_) => first_word(value) != "file",
             Self::Versions(_) => false,
             _ => true,
@@ -109,6 +111,10 @@ impl<T: 'static> Kind<T> {
             Self::Destination(set) => {
                 let destination = destination(value)?;
                 Ok(Box::new(move |target| set(target, destination.clone())))
+            }
+            Self::Topic(set) => {
+                let topic = topic_prefix(value)?.to_owned();
+                Ok(Box::new(move |target| set(target, topic.clone())))
             }
             Self::Text(set) => {
                 let text = value.to_owned();
@@ -170,6 +176,21 @@ fn number_or_none(word: &str, min: u64, max: u64) -> Result<Option<u64>, Fault> 
         help: fault.help + ", or `0` for none",
         ..fault
     })
+}
+
+fn topic_prefix(value: &str) -> Result<&str, Fault> {
+    if value.len() >= usize::from(u16::MAX) {
+        let message = "this is too long for the beginning of a topic name";
+        return Err(Fault::new(value, message, "write at most 65534 bytes"));
+    }
+    match value.find(['+', '#']) {
+        None => Ok(value),
+        Some(place) => Err(Fault {
+            part: place..place + 1,
+            message: "a topic name has no wildcards".into(),
+            help: "write the levels themselves, such as `mount_point site1/`".into(),
+        }),
+    }
 }
 
 fn limit(word: &str) -> Result<Option<u32>, Fault> {

@@ -69,6 +69,7 @@ pub(super) fn answer(config: &Config, question: &Question<'_>) -> Result<Answer,
         let same = |known: &&Listener| {
             known.security == listener.security
                 && known.use_username_as_clientid == listener.use_username_as_clientid
+                && known.mount_point == listener.mount_point
         };
         if told.iter().any(same) {
             continue;
@@ -98,12 +99,8 @@ pub(super) fn answer(config: &Config, question: &Question<'_>) -> Result<Answer,
 }
 
 fn ask(listener: &Listener, question: &Question<'_>) -> Result<(bool, String), String> {
-    let Question {
-        client,
-        access,
-        topic,
-        ..
-    } = question;
+    let Question { client, access, .. } = question;
+    let topic = &format!("{}{}", listener.mount_point, question.topic);
     let acl = match &listener.security.acl_file {
         Some(path) => Some(Acl::load(path).map_err(|error| error.to_string())?),
         None => None,
@@ -150,6 +147,9 @@ fn notes(listener: &Listener, question: &Question<'_>, why: &str) -> Vec<&'stati
         username,
     } = question.client;
     let mut notes = Vec::new();
+    if !listener.mount_point.is_empty() {
+        notes.push("the rules are asked for the whole topic, with the mount_point of the listener");
+    }
     if username.is_none() && !listener.security.allow_anonymous {
         notes.push("clients without a user name are not let in here (allow_anonymous)");
     }

@@ -113,6 +113,11 @@ fn listeners_with_lists_of_their_own_are_told_apart() {
          port 4002, 4003: {everyone}"
     );
     assert_eq!((code, stdout), (Some(1), expected));
+
+    let mounted = self::setup("listener {port}\nmount_point news/\nacl_file {dir}/acl\n");
+    let (code, stdout, _) = ask(&mounted, &["-", "read", "today"]);
+    assert_eq!(code, Some(0), "{stdout}");
+    assert!(stdout.contains("mount_point"), "{stdout}");
     let (code, stdout, _) = ask(&setup, &[&question[..], &["--listener", "4002"]].concat());
     assert_eq!((code, &*stdout), (Some(0), everyone));
     let (code, _, stderr) = ask(&setup, &[&question[..], &["--listener", "4004"]].concat());

@@ -8,3 +8,4 @@ mod limits;
 mod listeners;
 mod logs;
 mod mistakes;
+mod mounts;

@@ -9,9 +9,12 @@ use crate::config::LogTypes;
 
 fn guarded(rules: &str) -> World {
     let mut world = World::new();
-    let acl = Acl::parse(rules.as_bytes(), "acl").unwrap();
-    world.policy.acl = Some(Arc::new(acl));
+    world.policy.acl = Some(acl(rules));
     world
+}
+
+fn acl(rules: &str) -> Arc<Acl> {
+    Arc::new(Acl::parse(rules.as_bytes(), "acl").unwrap())
 }
 
 const RULES: &str = "topic read open\ntopic readwrite both\ntopic write drop\n";
@@ -275,4 +278,42 @@ fn a_subscription_in_vain_is_refused_where_that_is_asked_for() {
         assert_eq!(world.read(client), ["SUBACK m1 [1, 128, 128, 128, 1]"]);
     }
     world.check();
+}
+
+#[test]
+fn a_retained_message_is_kept_back_while_its_publisher_may_not_write_it() {
+    for check in [true, false] {
+        let mut world = World::with(|settings| settings.check_retain_source = check);
+        let rules = "topic read #\nuser u\ntopic write #\n";
+        world.policy.acl = Some(acl(rules));
+        world.policy.listener = 3;
+        world.core.set_policy(Arc::new(world.policy.clone()));
+        let known = Connect {
+            username: Some("u"),
+            will: Some(crate::codec::Will {
+                retain: true,
+                ..will("will", "gone")
+            }),
+            ..hello(V5, "known")
+        };
+        let publisher = world.connect(&known);
+        world.publish(publisher, &retained("t", "kept", Q0));
+        world.cut(publisher);
+        let reader = world.client(V311, "reader");
+        assert_eq!(world.subscribe(reader, "#", Q0).len(), 2);
+
+        let now = |world: &mut World, rules| {
+            world.policy.acl = Some(acl(rules));
+            world.core.set_policy(Arc::new(world.policy.clone()));
+            world.subscribe(reader, "#", Q0)
+        };
+        let found = now(&mut world, "topic read #\nuser u\ntopic write will\n");
+        if check {
+            assert_eq!(found, ["PUBLISH retain will 'gone'"]);
+        } else {
+            assert_eq!(found.len(), 2);
+        }
+        assert_eq!(now(&mut world, rules).len(), 2, "it was kept");
+        assert_eq!(world.core.retained.counts().0, 2);
+    }
 }
