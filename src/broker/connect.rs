@@ -268,7 +268,7 @@ impl Core {
         let keep_alive = self.peers.settings.keep_alive(connect.keep_alive);
         let aliases = crate::property!(connect.properties, TopicAliasMaximum)
             .unwrap_or(0)
-            .min(self.peers.settings.max_topic_alias_broker);
+            .min(policy.max_topic_alias_broker);
 
         let Some(connection) = self.peers.connection(id) else {
             return;

@@ -35,8 +35,6 @@ pub struct Settings {
     pub message_size_limit: u32,
     /// The longest keep alive, in seconds.
     pub max_keep_alive: u16,
-    /// Topic aliases that the broker assigns towards one client.
-    pub max_topic_alias_broker: u16,
     /// Clients that may be connected at once.
     pub max_connections: usize,
     /// Whether retained messages are kept at all.
@@ -94,7 +92,6 @@ impl Default for Settings {
             max_packet_size: 2_000_000,
             message_size_limit: u32::MAX,
             max_keep_alive: u16::MAX,
-            max_topic_alias_broker: 10,
             max_connections: usize::MAX,
             retain_available: true,
             check_retain_source: true,
@@ -121,6 +118,8 @@ pub struct Policy {
     pub max_qos: u8,
     /// Topic aliases that one client may set.
     pub max_topic_alias: u16,
+    /// Topic aliases that the broker assigns towards one client.
+    pub max_topic_alias_broker: u16,
     /// Clients that may be connected here at once.
     pub max_connections: usize,
     /// Whether the broker makes up a client identifier where it is empty.
@@ -196,6 +195,7 @@ impl Default for Policy {
             versions: [true; 3],
             max_qos: 2,
             max_topic_alias: 10,
+            max_topic_alias_broker: 10,
             max_connections: usize::MAX,
             allow_zero_length_client_id: true,
             auto_id_prefix: "auto-".into(),

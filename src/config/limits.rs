@@ -29,9 +29,6 @@ pub struct Limits {
     /// `max_keepalive`: the longest keep alive that a client may have, in
     /// seconds, at least 10. Default: 65535, which `0` means too.
     pub max_keepalive: u16,
-    /// `max_topic_alias_broker`: topic aliases that the broker uses towards one
-    /// client. Default: 10; 0 means none.
-    pub max_topic_alias_broker: u16,
     /// `global_max_clients`: sessions, connected or not. Default: no limit.
     pub global_max_clients: Option<u32>,
     /// `global_max_connections`: connections on all listeners. Default: no limit.
@@ -69,7 +66,6 @@ impl Default for Limits {
             max_packet_size: 2_000_000,
             message_size_limit: 0,
             max_keepalive: u16::MAX,
-            max_topic_alias_broker: 10,
             global_max_clients: None,
             global_max_connections: None,
             queue_qos0_messages: false,

@@ -90,8 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let reason = ReasonCode::CONTINUE_AUTHENTICATION;
             let mut packet = Vec::new();
             broker::auth(reason, name, Some(&challenge)).encode(Version::V5, &mut packet);
-            self.stream.write_all(&packet).await?;
-            data = match timeout(CONNECT_TIMEOUT, self.read_answer(name)).await {
+            data = match timeout(CONNECT_TIMEOUT, self.ask(&packet, name)).await {
                 Ok(Ok(Ok(data))) => data,
                 Ok(Ok(Err(error))) => {
                     let connack = Some((Version::V5, error.reason));
@@ -110,11 +109,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Reads the client's next AUTH, or finds out what is wrong with it.
-    async fn read_answer(
+    /// Sends an AUTH and reads the client's, or finds out what is wrong with it.
+    async fn ask(
         &mut self,
+        packet: &[u8],
         method: &str,
     ) -> io::Result<Result<Option<Vec<u8>>, DecodeError>> {
+        self.stream.write_all(packet).await?;
         loop {
             match answer(&self.partial, method) {
                 Err(error) => return Ok(Err(error)),

@@ -3,6 +3,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod check;
+mod courses;
 mod daemon;
 mod limits;
 mod listeners;
