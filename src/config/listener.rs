@@ -33,6 +33,9 @@ pub struct Listener {
     pub max_topic_alias_broker: u16,
     /// `accept_protocol_versions`: Default: all.
     pub accept_protocol_versions: ProtocolVersions,
+    /// `mount_point`: what stands in front of all topics of the clients of this
+    /// listener, unseen by them. Default: nothing.
+    pub mount_point: String,
     /// `use_username_as_clientid`: whether the user name takes the place of the
     /// client identifier; a client without a name is then refused. Default: false.
     pub use_username_as_clientid: bool,
@@ -63,6 +66,7 @@ impl Default for Listener {
             max_topic_alias: 10,
             max_topic_alias_broker: 10,
             accept_protocol_versions: ProtocolVersions::ALL,
+            mount_point: String::new(),
             use_username_as_clientid: false,
             clientid_prefixes: None,
             allow_zero_length_clientid: true,

@@ -229,7 +229,13 @@ impl Draft {
     ) -> Result<Entry<T>, Diagnostic> {
         let value = kind.extent(line.value());
         let change = kind.read(value).map_err(|fault| explain(line, fault))?;
-        if kind.takes_all(line.value()) && value.contains(" #") {
+        if let Kind::Topic(_) = kind
+            && !value.ends_with('/')
+        {
+            let message = format!("`{value}` runs into the first level of each topic");
+            let help = format!("write `{} {value}/` for a level of its own", line.name());
+            self.diagnostics.push(line.warning(message).with_help(help));
+        } else if kind.takes_all(line.value()) && value.contains(" #") {
             let message = format!("everything behind `{}` is its value, `#` too", line.name());
             self.diagnostics.push(
                 line.warning(message)

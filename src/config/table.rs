@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::options::{Feature, OptionSpec as O, Scope, Structure};
 use super::value::Kind::{
-    Choice, Destination, Flag, Limit, Number, NumberOrNone, Path, Period, Text, Versions, Words,
+    Choice, Destination, Flag, Limit, Number, NumberOrNone, Path, Period, Text, Topic, Versions,
+    Words,
 };
 use super::{LogType, LogTypes, ReloadType, Secret, SocketDomain, StartType, bridge_read};
 
@@ -40,14 +41,6 @@ pub(super) static BRIDGES: Feature = Feature {
 static PLUGINS: Feature = Feature {
     name: "plugins",
     instead: "remove the lines of the plugin; `password_file` and `acl_file` are built in",
-};
-static MOUNT: Feature = Feature {
-    name: "mount points",
-    instead: "remove the line, and let the clients of this listener write the prefix themselves",
-};
-static MEMORY: Feature = Feature {
-    name: "limits of memory",
-    instead: "write `max_queued_messages`, `max_queued_bytes` or `max_inflight_messages`",
 };
 static PROXY: Feature = Feature {
     name: "PROXY protocol",
@@ -90,7 +83,7 @@ pub(super) static OPTIONS: &[O] = &[
     O::listener("max_topic_alias", "10", Number { min: 0, max: U16, set: |l, v| l.max_topic_alias = v as u16 }),
     O::listener("max_topic_alias_broker", "10", Number { min: 0, max: U16, set: |l, v| l.max_topic_alias_broker = v as u16 }),
     O::harmless("mptcp", Scope::Listener, &MPTCP, &["false", "0"]),
-    O::refused("mount_point", Scope::Listener, &MOUNT),
+    O::listener("mount_point", "", Topic(|l, v| l.mount_point = v)).once(),
     O::listener("socket_domain", "", Choice(&["ipv4", "ipv6"], |l, v| {
         l.socket_domain = Some(if v == "ipv4" { SocketDomain::Ipv4 } else { SocketDomain::Ipv6 });
     })),
@@ -103,11 +96,10 @@ pub(super) static OPTIONS: &[O] = &[
         }
     })).reloaded().once(),
     O::global("allow_duplicate_messages", "true", Flag(|c, v| c.limits.allow_duplicate_messages = v)).reloaded(),
-    // Rights do not change while the broker runs, so there is nothing to check again.
-    O::harmless("check_retain_source", Scope::Global, &MEMORY, &["true", "false", "1", "0"]),
+    O::global("check_retain_source", "true", Flag(|c, v| c.limits.check_retain_source = v)).reloaded(),
     O::global("global_max_clients", "-1", Limit(|c, v| c.limits.global_max_clients = v)).reloaded(),
     O::global("global_max_connections", "-1", Limit(|c, v| c.limits.global_max_connections = v)).reloaded(),
-    O::harmless("max_inflight_bytes", Scope::Global, &MEMORY, &["0"]),
+    O::global("max_inflight_bytes", "0", Number { min: 0, max: u64::MAX, set: |c, v| c.limits.max_inflight_bytes = v }).reloaded(),
     O::global("max_inflight_messages", "20", NumberOrNone { min: 1, max: U16, set: |c, v| {
         c.limits.max_inflight_messages = v.map_or(u16::MAX, |v| v as u16);
     } }).reloaded(),
@@ -117,7 +109,7 @@ pub(super) static OPTIONS: &[O] = &[
     O::global("max_packet_size", "2000000", Number { min: 20, max: U32, set: |c, v| c.limits.max_packet_size = v as u32 }).reloaded(),
     O::global("max_queued_bytes", "0", Number { min: 0, max: u64::MAX, set: |c, v| c.limits.max_queued_bytes = v }).reloaded(),
     O::global("max_queued_messages", "1000", Number { min: 0, max: U32, set: |c, v| c.limits.max_queued_messages = v as u32 }).reloaded(),
-    O::harmless("memory_limit", Scope::Global, &MEMORY, &["0"]),
+    O::global("memory_limit", "0", Number { min: 0, max: u64::MAX, set: |c, v| c.limits.memory_limit = v }).reloaded(),
     O::global("message_size_limit", "0", Number { min: 0, max: MAX_PAYLOAD, set: |c, v| c.limits.message_size_limit = v as u32 }).reloaded(),
     O::global("persistent_client_expiration", "", Period(|c, v| c.limits.persistent_client_expiration = Some(v))).reloaded(),
     O::global("queue_qos0_messages", "false", Flag(|c, v| c.limits.queue_qos0_messages = v)).reloaded(),

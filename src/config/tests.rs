@@ -176,7 +176,7 @@ fn a_listener_has_all_its_settings() {
     let config = parse(
         "clientid_prefixes dev-\nlistener 1884 10.0.0.1 # the plant\naccept_protocol_versions 4,5\n\
          bind_interface eth0\nmax_connections -1\nmaximum_qos 1\nmax_topic_alias 0\n\
-         socket_domain ipv4\nuse_username_as_clientid true # yes\n\
+         mount_point plant 1/\nsocket_domain ipv4\nuse_username_as_clientid true # yes\n\
          protocol mqtt\nlistener_auto_id_prefix x\n",
     );
     let mut versions = ProtocolVersions::NONE;
@@ -190,6 +190,7 @@ fn a_listener_has_all_its_settings() {
         max_qos: 1,
         max_topic_alias: 0,
         accept_protocol_versions: versions,
+        mount_point: "plant 1/".into(),
         use_username_as_clientid: true,
         clientid_prefixes: Some("dev-".into()),
         auto_id_prefix: "x".into(),
@@ -200,6 +201,22 @@ fn a_listener_has_all_its_settings() {
     let source = config.listeners[0].source.as_ref().unwrap();
     assert_eq!(source.to_string(), "m.conf:2:1");
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+}
+
+#[test]
+fn a_mount_point_is_the_beginning_of_topic_names() {
+    let wrong = error("listener 1884\nmount_point site/+/\n");
+    assert_eq!(wrong.location.to_string(), "m.conf:2:18");
+    assert!(wrong.message.contains("no wildcards"), "{wrong}");
+    let comment = error("listener 1884\nmount_point site/ # the plant\n");
+    assert!(comment.message.contains("no wildcards"), "{comment}");
+    let config = parse("listener 1884\nmount_point site\n");
+    assert_eq!(config.listeners[0].mount_point, "site");
+    let help = config.warnings[0].help.as_deref();
+    assert_eq!(
+        help,
+        Some("write `mount_point site/` for a level of its own")
+    );
 }
 
 #[test]

@@ -60,6 +60,8 @@ pub(super) enum Kind<T: 'static> {
     Versions(fn(&mut T, ProtocolVersions)),
     /// A destination of the log: a word, or `file` and a path.
     Destination(fn(&mut T, super::LogDestination)),
+    /// The rest of the line as the beginning of topic names.
+    Topic(fn(&mut T, String)),
     /// The rest of the line.
     Text(fn(&mut T, String)),
     /// The rest of the line as a path.
@@ -73,7 +75,7 @@ impl<T: 'static> Kind<T> {
     /// or a mistake.
     pub(super) fn extent<'a>(&self, rest: &'a str) -> &'a str {
         match self {
-            Self::Text(_) | Self::Path(_) => rest,
+            Self::Topic(_) | Self::Text(_) | Self::Path(_) => rest,
             Self::Destination(_) if first_word(rest) == "file" => rest,
             Self::Versions(_) | Self::Words(_) => before_comment(rest),
             _ => first_word(rest),
@@ -84,7 +86,7 @@ impl<T: 'static> Kind<T> {
     /// line.
     pub(super) fn takes_all(&self, rest: &str) -> bool {
         match self {
-            Self::Text(_) | Self::Path(_) => true,
+            Self::Topic(_) | Self::Text(_) | Self::Path(_) => true,
             Self::Destination(_) => first_word(rest) == "file",
             _ => false,
         }
@@ -133,6 +135,10 @@ impl<T: 'static> Kind<T> {
             Self::Destination(set) => {
                 let destination = destination(value)?;
                 Ok(Box::new(move |target| set(target, destination.clone())))
+            }
+            Self::Topic(set) => {
+                let topic = topic_prefix(value)?.to_owned();
+                Ok(Box::new(move |target| set(target, topic.clone())))
             }
             Self::Text(set) => {
                 let text = value.to_owned();
@@ -205,6 +211,21 @@ fn number_or_none(word: &str, min: u64, max: u64) -> Result<Option<u64>, Fault> 
         help: fault.help + ", or `0` for none",
         ..fault
     })
+}
+
+fn topic_prefix(value: &str) -> Result<&str, Fault> {
+    if value.len() >= usize::from(u16::MAX) {
+        let message = "this is too long for the beginning of a topic name";
+        return Err(Fault::new(value, message, "write at most 65534 bytes"));
+    }
+    match value.find(['+', '#']) {
+        None => Ok(value),
+        Some(place) => Err(Fault {
+            part: place..place + 1,
+            message: "a topic name has no wildcards".into(),
+            help: "write the levels themselves, such as `mount_point site1/`".into(),
+        }),
+    }
 }
 
 fn limit(word: &str) -> Result<Option<u32>, Fault> {

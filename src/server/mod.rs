@@ -127,7 +127,10 @@ impl Broker {
                 address.port()
             ));
         }
-        let core = Core::new(settings(&config, &logger), 0);
+        let mut core = Core::new(settings(&config, &logger), 0);
+        for (door, _) in &doors {
+            core.set_policy(Arc::clone(&door.policy));
+        }
         let hub = Arc::new(Hub::new(core, Instant::now(), logger));
         Ok(Self {
             hub,
@@ -302,6 +305,7 @@ fn door(
         auto_id_prefix: listener.auto_id_prefix.clone(),
         use_username_as_client_id: listener.use_username_as_clientid,
         client_id_prefix: listener.clientid_prefixes.clone(),
+        mount_point: listener.mount_point.clone(),
         acl: acl.map(Arc::new),
     };
     Ok(Door {
@@ -330,8 +334,10 @@ fn settings(config: &Config, logger: &Logger) -> Settings {
             0 => u16::MAX,
             window => window,
         },
+        max_inflight_bytes: unlimited(limits.max_inflight_bytes),
         max_queued_messages: unlimited(limits.max_queued_messages.into()),
         max_queued_bytes: unlimited(limits.max_queued_bytes),
+        memory_limit: unlimited(limits.memory_limit),
         queue_qos0_messages: limits.queue_qos0_messages,
         upgrade_outgoing_qos: limits.upgrade_outgoing_qos,
         max_packet_size: limits.max_packet_size,
@@ -345,6 +351,7 @@ fn settings(config: &Config, logger: &Logger) -> Settings {
         },
         max_connections: clients.map_or(usize::MAX, |limit| limit as usize),
         retain_available: limits.retain_available,
+        check_retain_source: limits.check_retain_source,
         max_session_expiry: limits
             .persistent_client_expiration
             .map_or(u64::MAX, |period| period.as_millis() as u64),

@@ -10,3 +10,4 @@ mod limits;
 mod listeners;
 mod logs;
 mod mistakes;
+mod mounts;
