@@ -27,11 +27,6 @@ pub(super) const SOFT_LIMIT: usize = 64 * 1024;
 /// publishers together may add before each of them pauses.
 const HARD_LIMIT: usize = 4 * 1024 * 1024;
 
-/// How many deliveries of a queue may be parts of their read batches, which
-/// they keep in memory as a whole. A client that keeps up has few that wait, and
-/// they leave in a moment; what waits beyond these is copied.
-const PINNED: usize = 128;
-
 #[derive(Debug)]
 pub(super) struct Peers {
     pub(super) settings: Settings,
@@ -248,6 +243,7 @@ impl Peers {
                         ids,
                         group,
                         replayed: false,
+                        pins: 0,
                     },
                 );
             }
@@ -265,11 +261,10 @@ impl Peers {
             return;
         }
         if session.must_wait(connection, qos, fanout.payload.len()) {
-            let soon = session.outgoing.queued_len() < PINNED;
-            let publication = if soon {
-                fanout.shared()
-            } else {
-                fanout.detached()
+            let pins = fanout.batch.map_or(Some(0), |batch| session.pin(batch));
+            let publication = match pins {
+                Some(_) => fanout.shared(),
+                None => fanout.detached(),
             };
             let ids = target.ids.clone();
             self.enqueue(
@@ -281,6 +276,7 @@ impl Peers {
                     ids,
                     group,
                     replayed: false,
+                    pins: pins.unwrap_or(0),
                 },
             );
             return;
@@ -298,6 +294,7 @@ impl Peers {
             ids: target.ids.clone(),
             group,
             replayed: false,
+            pins: 0,
         });
         if plain {
             let packet_id = match delivery {
