@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Decision;
+use super::Grounds;
+use super::proof::Proof;
 use super::publication::{Delivery, publish_packet};
 use super::session::SessionId;
 use super::settings::{Policy, Settings};
@@ -39,6 +40,10 @@ pub(super) struct Connection {
     /// It said so in CONNECT: its own messages are not sent back to it, and it
     /// sees the retain flag as it was published, as MQTT 5 lets a client ask.
     pub(super) is_bridge: bool,
+    /// Its CONNECT allows reason strings (3.1.2.11.7).
+    pub(super) wants_reasons: bool,
+    /// How it proved who it is, where that was by an authentication method.
+    pub(super) proof: Option<Box<Proof>>,
     /// Bytes that are about to leave.
     pub(super) outbox: Vec<u8>,
     /// How many of them are counted in the memory of all outboxes.
@@ -55,7 +60,7 @@ pub(super) struct Connection {
     pub(super) receive_maximum: u16,
     pub(super) promised: Promised,
     /// What it was let in by.
-    pub(super) decision: Decision,
+    pub(super) grounds: Grounds,
     /// The session expiry interval of CONNECT was 0, so that DISCONNECT must
     /// not raise it.
     pub(super) expiry_fixed: bool,

@@ -24,7 +24,28 @@ pub struct Guest<'a> {
     /// The version of the protocol.
     pub version: Version,
     /// What it was let in by.
-    pub decision: Decision,
+    pub grounds: Grounds,
+}
+
+/// What a client was let in by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grounds {
+    /// Nobody asked, or its user name was not checked.
+    None,
+    /// Its password.
+    Password,
+    /// The authentication method that it named.
+    Method,
+}
+
+impl Grounds {
+    pub(super) fn of(decision: Decision<'_>) -> Self {
+        match decision {
+            Decision::Allowed | Decision::Denied => Self::None,
+            Decision::Verified => Self::Password,
+            Decision::Proven(_) => Self::Method,
+        }
+    }
 }
 
 impl Core {
@@ -110,7 +131,7 @@ impl Core {
                 client_id: &session.client_id,
                 username: session.username.as_deref(),
                 version: connection.version,
-                decision: connection.decision,
+                grounds: connection.grounds,
             };
             if let Some(refusal) = judge(&guest) {
                 condemned.push((connection.id, refusal));

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::exchange::Methods;
 use super::log::Logger;
 use super::process;
 use crate::broker::{ConnectionId, Core, Millis};
@@ -22,6 +23,7 @@ pub(super) struct Hub {
     state: Mutex<State>,
     started: Instant,
     logger: Logger,
+    methods: Methods,
     /// Tells the timer task of a deadline before the one it sleeps for.
     earlier: Notify,
 }
@@ -46,6 +48,7 @@ impl Hub {
             state,
             started,
             logger,
+            methods: Methods::default(),
             earlier: Notify::new(),
         }
     }
@@ -91,6 +94,11 @@ impl Hub {
     /// The number of clients that are connected.
     pub(super) fn connected(&self) -> usize {
         self.state.lock().core.connected()
+    }
+
+    /// The authentication methods that were plugged in.
+    pub(super) fn methods(&self) -> &Methods {
+        &self.methods
     }
 
     fn now(&self) -> Millis {

@@ -10,6 +10,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, User, getuid, initgroups, setgid, setgroups, setuid};
 
+use crate::auth::permissions::Reader;
+
 /// Goes into the background: a child goes on, the caller's process ends.
 /// Called before any thread exists.
 ///
@@ -196,6 +198,14 @@ pub(super) fn folder_command(folder: &Path, owner: Option<&str>) -> String {
     match owner.filter(|name| getuid().is_root() && *name != "root" && !name.is_empty()) {
         Some(owner) => format!("install -d -o {owner} {folder}"),
         None => format!("mkdir -p {folder}"),
+    }
+}
+
+/// The user that the broker runs as, once it has become its [`Account`].
+pub(super) fn reader(user: Option<&str>) -> Option<Reader> {
+    match user.filter(|name| *name != "root" && !name.is_empty()) {
+        Some(name) if getuid().is_root() => Reader::named(name).or_else(|| Reader::named("nobody")),
+        _ => Reader::current(),
     }
 }
 

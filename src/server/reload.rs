@@ -267,6 +267,6 @@ fn why_not(
     let stays = guest.client_id.starts_with(prefix)
         && after
             .credentials
-            .keep(&before.credentials, guest.username, guest.decision);
+            .keep(&before.credentials, guest.username, guest.grounds);
     (!stays).then_some(Refusal::NotAuthorized)
 }

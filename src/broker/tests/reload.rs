@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::harness::*;
 use crate::auth::Acl;
-use crate::broker::{Decision, Policy, Refusal, Settings};
+use crate::broker::{Decision, Grounds, Policy, Refusal, Settings};
 use crate::codec::{AckKind, Connect, Property};
 
 fn rules(text: &str) -> Arc<Acl> {
@@ -214,7 +214,7 @@ fn who_is_expelled_is_told_why_and_leaves_a_will() {
     let new = world.introduce(&guest(V5, "new", "bob"), Decision::Verified);
     world.read(new);
     let count = world.core.expel(world.now, |guest| match guest.username {
-        Some("bob") if guest.decision == Decision::Verified => Some(Refusal::NotAuthorized),
+        Some("bob") if guest.grounds == Grounds::Password => Some(Refusal::NotAuthorized),
         Some("bob") => Some(Refusal::Administrative("bob goes")),
         _ => None,
     });
