@@ -35,6 +35,9 @@ pub(super) struct Progress {
     pub(super) filters: usize,
     /// The reason codes for them.
     pub(super) reasons: Vec<u8>,
+    /// How many of them are refusals, and why the first one is.
+    pub(super) refused: usize,
+    pub(super) words: Option<String>,
     /// Those of them whose retained messages are due behind SUBACK.
     pub(super) retained: VecDeque<(usize, QoS)>,
     /// How many more may be done before others have a turn.
@@ -56,7 +59,7 @@ impl Progress {
 
     /// The packet is done.
     pub(super) fn finish(&mut self) {
-        (self.filters, self.reasons) = (0, Vec::new());
+        (self.filters, self.refused) = (0, 0);
     }
 }
 
@@ -133,10 +136,6 @@ fn next(
         _ => Refusal::Unframed(error),
     })?;
     let Some(frame) = frame else { return Ok(None) };
-    if frame.first_byte() >> 4 == 15 {
-        // No method is configured, so no AUTH is looked into.
-        return Err(Refusal::Unexpected("AUTH without an authentication method"));
-    }
     let packet = Packet::decode(frame, version, Side::Client).map_err(Refusal::Undecodable)?;
     Ok(Some((packet, frame)))
 }

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use super::batch::Progress;
 use super::connection::ConnectionId;
+use super::denial::{Attempt, Explanation};
 use super::publication::{Delivery, Ids};
 use super::retained::Kept;
 use super::session::{SessionId, Source};
-use super::{Core, Policy, Refusal, publish};
+use super::{Core, Policy, Refusal};
+use crate::auth::{Access, Client};
 use crate::codec::{
     DecodeError, Packet, Properties, QoS, ReasonCode, RetainHandling, SubAck, Subscribe,
     SubscriptionOptions, SubscriptionRequest, UnsubAck, Unsubscribe, Version,
@@ -69,9 +71,17 @@ impl Core {
             if !progress.spend() {
                 return Ok(());
             }
-            let request = &all[progress.filters];
+            let (number, request) = (progress.filters, &all[progress.filters]);
+            progress.filters += 1;
             let wanted = Wanted::new(request.filter, &policy)?;
             let subscription = wanted.subscription();
+            if let Some(why) = self.why_in_vain(session, subscription.filter) {
+                self.tell_denied(session, Attempt::Subscribe, request.filter, &why.for_log);
+                progress.reasons.push(self.denied_code(id));
+                progress.words = progress.words.take().or(why.for_client);
+                progress.refused += 1;
+                continue;
+            }
             let (granted, new) = self.add_subscription(id, session, request, subscription, &ids);
             let with_retained = match request.options.retain_handling {
                 RetainHandling::Always => true,
@@ -79,13 +89,12 @@ impl Core {
                 RetainHandling::Never => false,
             };
             if with_retained && subscription.group.is_none() {
-                progress.retained.push_back((progress.filters, granted));
+                progress.retained.push_back((number, granted));
             }
             progress.reasons.push(granted as u8);
-            progress.filters += 1;
         }
         if !progress.reasons.is_empty() {
-            self.answer_subscribe(id, packet.packet_id, std::mem::take(&mut progress.reasons));
+            self.answer_subscribe(id, packet.packet_id, progress);
         }
         while let Some(&(number, qos)) = progress.retained.front() {
             if !progress.spend() {
@@ -121,13 +130,25 @@ impl Core {
         Ok(())
     }
 
-    fn answer_subscribe(&mut self, id: ConnectionId, packet_id: u16, reasons: Vec<u8>) {
+    fn answer_subscribe(&mut self, id: ConnectionId, packet_id: u16, progress: &mut Progress) {
         self.peers.log(LogType::Debug, |peers| {
             format!("Sending SUBACK to {}", peers.name(id))
         });
+        let reasons = std::mem::take(&mut progress.reasons);
+        let properties = match progress.words.take() {
+            None => Properties::new(),
+            Some(words) => {
+                let words = match progress.refused {
+                    1 => words,
+                    refused => format!("{words} (the first of {refused} that are refused)"),
+                };
+                let length = suback_length(reasons.len());
+                self.peers.reason_string(id, length, &words)
+            }
+        };
         let answer = SubAck {
             packet_id,
-            properties: Properties::new(),
+            properties,
             reasons: Cow::Owned(reasons),
         };
         self.peers.send(id, &Packet::SubAck(answer));
@@ -139,9 +160,29 @@ impl Core {
 
     /// Whether the client takes a SUBACK or UNSUBACK with so many codes.
     fn may_answer(&mut self, id: ConnectionId, codes: usize) -> bool {
-        let length = 5 + codes + usize::from(codes + 3 >= 0x80) + usize::from(codes + 3 >= 0x4000);
+        let length = suback_length(codes);
         let connection = self.peers.connection(id);
         connection.is_none_or(|connection| length <= connection.max_packet_size)
+    }
+
+    /// Why no message could ever reach a subscription to `filter`, where the
+    /// listener has that looked at.
+    fn why_in_vain(&mut self, session: SessionId, filter: &str) -> Option<Explanation> {
+        let session = self.peers.session(session)?;
+        let denial = session.policy.filter_denial(&session.client(), filter)?;
+        Some(denial.explain())
+    }
+
+    /// The code in SUBACK for a filter that a client has no right to.
+    fn denied_code(&mut self, id: ConnectionId) -> u8 {
+        match self
+            .peers
+            .connection(id)
+            .map(|connection| connection.version)
+        {
+            Some(Version::V5) => ReasonCode::NOT_AUTHORIZED.0,
+            _ => ReasonCode::UNSPECIFIED.0,
+        }
     }
 
     /// Returns the granted QoS, and whether the subscription is new.
@@ -223,9 +264,12 @@ impl Core {
         let Some(policy) = self.policies.get(&source.listener) else {
             return true;
         };
-        let username = source.username.as_deref();
+        let client = Client {
+            client_id: &source.client_id,
+            username: source.username.as_deref(),
+        };
         !self.peers.settings.check_retain_source
-            || publish::may_write(policy, &source.client_id, username, topic)
+            || policy.denial(&client, Access::Write, topic).is_none()
     }
 
     /// Works an UNSUBSCRIBE off as far as the budget goes.
@@ -303,4 +347,9 @@ impl Core {
         }
         existed
     }
+}
+
+/// The length of a SUBACK or UNSUBACK of MQTT 5 with so many codes.
+fn suback_length(codes: usize) -> usize {
+    5 + codes + usize::from(codes + 3 >= 0x80) + usize::from(codes + 3 >= 0x4000)
 }

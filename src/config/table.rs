@@ -70,6 +70,8 @@ pub(super) static OPTIONS: &[O] = &[
     O::security("allow_anonymous", "", Flag(|l, v| l.security.allow_anonymous = v)).reloaded(),
     O::security("password_file", "", Path(|l, v| l.security.password_file = Some(v))).reloaded().once(),
     O::security("acl_file", "", Path(|l, v| l.security.acl_file = Some(v))).reloaded().once(),
+    // Ours alone: Mosquitto grants a subscription that can never deliver.
+    O::security("acl_check_subscribe", "false", Flag(|l, v| l.security.acl_check_subscribe = v)).reloaded(),
     O::security("allow_zero_length_clientid", "true", Flag(|l, v| l.allow_zero_length_clientid = v)).reloaded(),
     O::security("auto_id_prefix", "auto-", Text(|l, v| l.auto_id_prefix = v)).reloaded().once(),
 
