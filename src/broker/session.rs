@@ -82,10 +82,11 @@ impl Session {
         Some(delivery)
     }
 
-    /// Takes the messages that have expired out of the queue.
-    pub(super) fn drop_expired(&mut self, now: Millis) {
+    /// Takes the messages that have expired out of the queue. True: there may
+    /// have been some.
+    pub(super) fn drop_expired(&mut self, now: Millis) -> bool {
         if now < self.first_expiry {
-            return;
+            return false;
         }
         let (mut bytes, mut qos0, mut first) = (0, 0, Millis::MAX);
         self.outgoing.retain_queued(|delivery| {
@@ -98,6 +99,7 @@ impl Session {
             true
         });
         (self.queued_bytes, self.queued_qos0, self.first_expiry) = (bytes, qos0, first);
+        true
     }
 
     /// Whether the client may receive messages of a topic.

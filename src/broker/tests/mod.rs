@@ -6,7 +6,6 @@ mod flows;
 mod forwarding;
 mod harness;
 mod limits;
-mod model;
 mod pressure;
 mod retained;
 mod rights;
