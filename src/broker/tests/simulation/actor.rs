@@ -315,6 +315,7 @@ impl Actor {
     ) {
         self.forget_connection();
         self.connection = Some(client);
+        self.forgetful = false;
         self.max_qos = listener.max_qos;
         self.retain_available = rules.settings.retain_available;
         self.most_aliases = listener.max_topic_alias.into();

@@ -22,6 +22,7 @@ impl Simulation {
                 actor.woken = true;
             }
         }
+        self.sort_out(false);
         for index in 0..self.actors.len() {
             let actor = &mut self.actors[index];
             let Some(client) = actor.connection else {
@@ -30,8 +31,7 @@ impl Simulation {
             let connection = &self.world.core.peers.connections[client.id.slot()];
             let over = self.model.links[&actor.who].over;
             let ends = connection.stage == Stage::Closing;
-            let last = packets(client.version, &connection.outbox).last().map(show);
-            assert_eq!(ends, over, "the end of {}: {last:?}", actor.name);
+            assert_eq!(ends, over, "the end of {}", actor.name);
             let outbox = &connection.outbox;
             if outbox.len() > actor.observed {
                 assert!(actor.woken, "nobody looks at {}", actor.name);
@@ -46,9 +46,24 @@ impl Simulation {
         }
     }
 
+    /// Sorts out what the broker still holds for each session.
+    pub(super) fn sort_out(&mut self, thorough: bool) {
+        let (core, model) = (&self.world.core, &mut self.model);
+        assert_eq!(core.peers.sessions.len(), model.sessions.len());
+        for (who, session) in &mut model.sessions {
+            let id = core.clients[self.actors[who - 1].name.as_str()];
+            let held = &core.peers.sessions[id.slot as usize].outgoing;
+            let ledger = &mut session.ledger;
+            let pending = &mut model.pending;
+            if thorough || !pending.is_empty() || ledger.waiting.len() != held.queued_len() {
+                let held: Vec<_> = held.queued().collect();
+                ledger.sort_out(*who, &held, pending);
+            }
+        }
+    }
+
     /// The broker has put these packets into an outbox.
     pub(super) fn observe(&mut self, who: Who, bytes: &[u8]) {
-        let now = self.world.now;
         let model = &mut self.model;
         let link = model.links.get_mut(&who).unwrap();
         for packet in packets(link.version, bytes) {
@@ -61,9 +76,10 @@ impl Simulation {
                 };
                 let may_read = model.rules.may_read(session.listener, &seen.topic);
                 let pending = &mut model.pending;
+                let when = (self.world.now, model.event);
                 session
                     .ledger
-                    .send(who, link, &seen, now, pending, may_read);
+                    .send(who, link, &seen, when, pending, may_read);
                 continue;
             }
             let line = show(&packet);
@@ -82,18 +98,15 @@ impl Simulation {
         }
     }
 
-    /// Nothing vanishes but for a reason, nothing waits without one, and all
-    /// that is answered is answered at once.
-    pub(super) fn reconcile(&mut self) {
-        self.compare(false);
-    }
-
     pub(super) fn check_thoroughly(&mut self) {
-        self.compare(true);
+        self.sort_out(true);
+        self.reconcile();
         self.world.check();
     }
 
-    fn compare(&mut self, thorough: bool) {
+    /// Nothing vanishes but for a reason, nothing waits without one, and all
+    /// that is answered is answered at once.
+    pub(super) fn reconcile(&mut self) {
         let (core, model) = (&self.world.core, &mut self.model);
         let (mut excused, mut missing) = (std::mem::take(&mut model.gone), 0);
         let rules = &model.rules;
@@ -105,8 +118,7 @@ impl Simulation {
             let outbox = connection.map(|id| core.peers.connections[id.slot()].outbox.len());
             let full = outbox.is_some_and(|length| length >= SOFT_LIMIT);
             let ledger = &mut session.ledger;
-            let pending = &mut model.pending;
-            let vanished = ledger.compare(*who, held.outgoing.queued(), pending, thorough);
+            let vanished = std::mem::take(&mut ledger.loose);
             for delivery in &vanished {
                 if ledger.is_excused(delivery, now)
                     || !rules.may_read(session.listener, &delivery.message.topic)
@@ -138,7 +150,6 @@ impl Simulation {
                 );
             }
         }
-        assert_eq!(core.peers.sessions.len(), model.sessions.len());
         for pending in model.pending.drain(..) {
             let excuse = |(who, delivery): (&Who, &Delivery)| {
                 let session = &model.sessions[who];
@@ -161,6 +172,7 @@ impl Simulation {
             "{missing} are lost, {dropped} are counted"
         );
         assert!(dropped <= missing + excused, "{dropped} counted as dropped");
+        model.event += 1;
         for (who, link) in &model.links {
             let answers = &link.answers;
             assert!(answers.is_empty(), "{who} gets no {answers:?}");

@@ -1,7 +1,7 @@
 //! What one session is owed, from the publication of a message until its
 //! receiver has acknowledged it. Nothing vanishes without a reason.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::rc::Rc;
 
@@ -48,7 +48,8 @@ pub(super) struct Delivery {
     pub(super) group: Option<u32>,
     /// Its place in the order; the same where no order is promised.
     pub(super) number: u64,
-    pub(super) born: Millis,
+    /// The event in which it came about.
+    pub(super) born: u64,
 }
 
 /// A delivery of a shared subscription that some member gets: what it would be
@@ -85,6 +86,8 @@ pub(super) struct Link {
     pub(super) expiry_fixed: bool,
     /// The packets that the broker owes as answers, in order.
     pub(super) answers: VecDeque<String>,
+    /// Identifiers of QoS 2 that came and are not released.
+    pub(super) unreleased: BTreeSet<u16>,
     /// Topic aliases from the client and to it.
     pub(super) incoming: Aliases,
     pub(super) outgoing: Aliases,
@@ -100,6 +103,8 @@ pub(super) struct Link {
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pub(super) waiting: VecDeque<Delivery>,
+    /// What was sent or has vanished in the event that is looked at.
+    pub(super) loose: VecDeque<Delivery>,
     pub(super) flying: BTreeMap<u16, Flight>,
     pub(super) max_packet_size: usize,
     pub(super) version: Option<Version>,
@@ -117,6 +122,7 @@ impl Link {
             heard: now,
             expiry_fixed: false,
             answers: VecDeque::new(),
+            unreleased: BTreeSet::new(),
             incoming: Aliases::default(),
             outgoing: Aliases::default(),
             resend: VecDeque::new(),
@@ -155,6 +161,7 @@ impl Delivery {
             && held.qos == self.qos
             && held.retain == self.retain
             && held.publication.expires == self.message.expires
+            && held.publication.properties.is_empty() != self.message.tagged
             && held.group.is_some() == self.group.is_some()
             && ids == self.ids
     }
@@ -213,7 +220,7 @@ impl Ledger {
         who: Who,
         link: &mut Link,
         seen: &Seen,
-        now: Millis,
+        (now, event): (Millis, u64),
         pending: &mut Vec<Pending>,
         may_read: bool,
     ) {
@@ -232,25 +239,30 @@ impl Ledger {
         }
         let version = link.version;
         let here = |d: &Delivery| {
-            let expired = d.born < now && d.message.is_expired(now);
+            let expired = d.born < event && d.message.is_expired(now);
             d.is(seen, version, now) && !expired
         };
-        let delivery = if let Some(index) = self.waiting.iter().position(here) {
-            self.waiting.remove(index)
-        } else {
-            take_offer(pending, who, here)
+        // The same message may be owed twice; who sends again publishes again.
+        let last = &mut link.last[usize::from(first)];
+        let in_order = |d: &Delivery| d.number >= *last && here(d);
+        let index = self.loose.iter().position(in_order);
+        let delivery = match index.or_else(|| self.loose.iter().position(here)) {
+            Some(index) => self.loose.remove(index),
+            None => take_offer(pending, who, here),
         };
         let Some(delivery) = delivery else {
             panic!(
-                "nobody owes {name}\nat {now}, what waits is {:?}",
-                self.waiting
+                "nobody owes {name}\nat {now}, what is owed is {:?}",
+                self.loose
             );
         };
         assert!(may_read, "not allowed: {name}");
         assert!(!self.is_too_long(&delivery), "too long: {name}");
-        let last = &mut link.last[usize::from(first)];
-        assert!(*last <= delivery.number, "order: {name}");
-        *last = delivery.number;
+        // Members of a group get what others had, in no order that is promised.
+        if delivery.group.is_none() {
+            assert!(*last <= delivery.number, "order: {name}");
+            *last = delivery.number;
+        }
         self.sent_now += 1;
         if first {
             self.sent += 1;
@@ -336,28 +348,30 @@ impl Ledger {
         self.flying.remove(&id)
     }
 
-    /// Compares with what the broker holds; returns what vanished.
-    pub(super) fn compare<'a>(
+    /// Sorts out what the broker holds for the session; the rest was sent or
+    /// has vanished. Where the same is owed twice, the later is held.
+    pub(super) fn sort_out(
         &mut self,
         who: Who,
-        held: impl ExactSizeIterator<Item = &'a publication::Delivery>,
+        held: &[&publication::Delivery],
         pending: &mut Vec<Pending>,
-        thorough: bool,
-    ) -> Vec<Delivery> {
-        if !thorough && pending.is_empty() && self.waiting.len() == held.len() {
-            return Vec::new();
-        }
-        let mut rest = std::mem::take(&mut self.waiting);
-        for held in held {
-            if let Some(index) = rest.iter().position(|d| d.is_held(held)) {
-                self.waiting.extend(rest.remove(index));
-            } else {
-                let offer = take_offer(pending, who, |d| d.is_held(held));
-                let offer = offer.unwrap_or_else(|| panic!("{held:?} waits for {who}"));
-                self.waiting.push_back(offer);
+    ) {
+        self.loose = std::mem::take(&mut self.waiting);
+        let mut bound = u64::MAX;
+        for held in held.iter().rev() {
+            let is_held = |d: &Delivery| d.is_held(held);
+            let in_order = |d: &Delivery| d.number <= bound && is_held(d);
+            let index = self.loose.iter().rposition(in_order);
+            let delivery = match index.or_else(|| self.loose.iter().rposition(is_held)) {
+                Some(index) => self.loose.remove(index),
+                None => take_offer(pending, who, is_held),
+            };
+            let delivery = delivery.unwrap_or_else(|| panic!("{held:?} waits for {who}"));
+            if delivery.group.is_none() {
+                bound = delivery.number;
             }
+            self.waiting.push_front(delivery);
         }
-        rest.into()
     }
 
     /// Compares what is in flight with how many the broker holds.

@@ -74,6 +74,8 @@ pub(super) struct Model {
     /// Deliveries that ended with their sessions since the last look.
     pub(super) gone: u64,
     pub(super) number: u64,
+    /// Counts events.
+    pub(super) event: u64,
     pub(super) counts: Counts,
 }
 
@@ -93,6 +95,7 @@ impl Model {
             pending: Vec::new(),
             gone: 0,
             number: 0,
+            event: 1,
             counts: Counts::default(),
         }
     }

@@ -38,11 +38,12 @@ impl Model {
         };
         if seen.qos == QoS::ExactlyOnce {
             if session.unreleased.contains(&id) {
+                link.unreleased.insert(id);
                 self.answer(who, answer("PUBREC", 0));
                 return Ok(());
             }
             let most = usize::from(self.rules.settings.max_inflight_messages);
-            if version == Version::V5 && session.unreleased.len() >= most {
+            if version == Version::V5 && link.unreleased.len() >= most {
                 return Err(0x93);
             }
         }
@@ -53,6 +54,7 @@ impl Model {
         } else {
             if seen.qos == QoS::ExactlyOnce {
                 session.unreleased.insert(id);
+                link.unreleased.insert(id);
             }
             let expires = seen.expiry.map(|s| self.now + Millis::from(s) * 1000);
             let matched = self.route(Message {
@@ -84,6 +86,7 @@ impl Model {
         match kind {
             AckKind::PubRel => {
                 let known = session.unreleased.remove(&id);
+                link.unreleased.remove(&id);
                 let late = if known || link.version != Version::V5 {
                     ""
                 } else {
@@ -150,7 +153,7 @@ impl Model {
                     ids: wanted.id.into_iter().collect(),
                     group: None,
                     number,
-                    born: now,
+                    born: self.event,
                 });
             }
         }
@@ -224,7 +227,7 @@ impl Model {
                     ids: target.ids,
                     group: None,
                     number: self.number,
-                    born: self.now,
+                    born: self.event,
                 });
             }
         }
@@ -232,7 +235,7 @@ impl Model {
         for (name, group) in &self.groups {
             let filter = name.splitn(3, '/').nth(2).unwrap();
             if topic::matches(filter, &message.topic) {
-                offers.push(self.offers(group, &message, self.now));
+                offers.push(self.offers(group, &message, self.event));
             }
         }
         matched |= !offers.is_empty();
@@ -241,7 +244,7 @@ impl Model {
     }
 
     /// Somebody who is there gets it; somebody who is away, if nobody is.
-    pub(super) fn offers(&self, group: &Group, message: &Rc<Message>, born: Millis) -> Pending {
+    pub(super) fn offers(&self, group: &Group, message: &Rc<Message>, born: u64) -> Pending {
         let here = |who: &Who| self.sessions[who].connected;
         let somebody = group.members.keys().any(here);
         let members = group.members.iter();

@@ -128,7 +128,7 @@ impl Simulation {
         let actor = &mut self.actors[who - 1];
         let version = random.pick(&VERSIONS);
         let name = actor.name.clone();
-        let clean_start = !for_ever && random.chance(20) || std::mem::take(&mut actor.forgetful);
+        let clean_start = !for_ever && random.chance(20) || actor.forgetful;
         let mut connect = Connect {
             clean_start,
             keep_alive: match for_ever {
@@ -314,6 +314,7 @@ impl Simulation {
         let observed = std::mem::take(&mut self.actor(who).observed);
         self.actor(who).woken = false;
         self.actor(who).more = work.more;
+        self.sort_out(false);
         self.observe(who, &work.bytes[observed..]);
         self.reconcile();
         for packet in packets(client.version, &work.bytes) {
@@ -337,9 +338,11 @@ impl Simulation {
     /// All sessions come back, everything is delivered and acknowledged, and
     /// then all end.
     pub(super) fn finish(&mut self) {
-        let mut busy = true;
+        let (mut busy, mut rounds) = (true, 0);
         while busy {
             busy = false;
+            rounds += 1;
+            assert!(rounds < 10_000, "there is no end to it");
             for who in 1..=self.actors.len() {
                 let away = self.model.sessions.get(&who).is_some_and(|s| !s.connected);
                 if away {
