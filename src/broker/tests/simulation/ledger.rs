@@ -67,6 +67,8 @@ pub(super) struct Flight {
     pub(super) delivery: Delivery,
     /// The place in the order of sending.
     order: u64,
+    /// Before MQTT 5 two deliveries look alike that differ in properties.
+    first_version: Version,
     /// PUBREL was sent (QoS 2).
     pub(super) released: bool,
     pub(super) heard: bool,
@@ -134,13 +136,17 @@ impl Link {
 }
 
 impl Delivery {
+    /// Whether that is what the client has to see, but for its properties.
+    fn is_like(&self, seen: &Seen) -> bool {
+        seen.qos == self.qos
+            && seen.retain == self.retain
+            && seen.topic == self.message.topic
+            && seen.payload == self.message.payload
+    }
+
     /// Whether that is what the client has to see.
     fn is(&self, seen: &Seen, version: Version, now: Millis) -> bool {
         let message = &self.message;
-        let as_it_is = seen.qos == self.qos
-            && seen.retain == self.retain
-            && seen.topic == message.topic
-            && seen.payload == message.payload;
         let said = match version {
             Version::V5 => {
                 seen.ids == self.ids
@@ -149,7 +155,7 @@ impl Delivery {
             }
             _ => seen.ids.is_empty() && !seen.tagged && seen.expiry.is_none(),
         };
-        as_it_is && said
+        said && self.is_like(seen)
     }
 
     /// Whether that is what the broker holds for a session.
@@ -269,6 +275,7 @@ impl Ledger {
             let flight = Flight {
                 delivery,
                 order: self.sent,
+                first_version: link.version,
                 released: false,
                 heard: false,
                 accepted: false,
@@ -282,7 +289,11 @@ impl Ledger {
         self.resend(link, seen.id, name);
         let flight = &self.flying[&seen.id];
         assert!(!flight.released, "released: {name}");
-        let same = flight.delivery.is(seen, link.version, now);
+        let same = if flight.first_version == Version::V5 {
+            flight.delivery.is(seen, link.version, now)
+        } else {
+            flight.delivery.is_like(seen)
+        };
         assert!(same, "not {:?}: {name}", flight.delivery);
         let outstanding = self.flying.len() - link.resend.len();
         assert!(outstanding <= link.window, "no room for {name}");
