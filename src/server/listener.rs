@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::connection::{Door, serve};
+use super::connection::Door;
 use super::hub::Hub;
+use super::ingress::{Origin, admit};
 use crate::config::{Bind, Listener, LogType, SocketDomain};
 
 /// Connections that the system may keep until they are accepted.
@@ -146,7 +147,10 @@ pub(super) async fn accept(
                         .write(LogType::Debug, &format!("TCP_NODELAY for {peer}: {error}"));
                 }
                 let (hub, door) = (Arc::clone(&hub), Arc::clone(&door));
-                tokio::spawn(serve(hub, door, stream, &peer.to_string()));
+                let origin = Origin {
+                    peer: peer.to_string(),
+                };
+                tokio::spawn(admit(hub, door, stream.into(), origin));
             }
             // It went away while it waited for us; others wait still.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}

@@ -6,6 +6,8 @@ mod flows;
 mod forwarding;
 mod harness;
 mod limits;
+mod memory;
+mod mounts;
 mod pressure;
 mod retained;
 mod rights;
