@@ -96,6 +96,7 @@ impl<'a> Fanout<'a> {
             ids: Ids::None,
             group: Some(group),
             replayed: false,
+            pins: 0,
         }
     }
 

@@ -54,6 +54,7 @@ use std::sync::Arc;
 use slab::Slab;
 
 pub use batch::Batch;
+use batch::Progress;
 pub use connect::Decision;
 pub use connection::ConnectionId;
 pub use denial::Denial;
@@ -80,6 +81,9 @@ const SPARE_CAPACITY: usize = 256 * 1024;
 /// The size of an outbox, in bytes, from which its own connection is not read.
 const CONGESTED: usize = 256 * 1024;
 
+/// How many topic filters are worked off before others have a turn.
+const PORTION: usize = 256;
+
 /// The core of the broker; see the module.
 #[derive(Debug)]
 pub struct Core {
@@ -93,6 +97,8 @@ pub struct Core {
     /// More is held for clients than `memory_limit` allows.
     over_limit: bool,
     last_generation: u32,
+    /// How many batches were received.
+    batches: u64,
     connected: usize,
     /// The same by the number of the listener.
     connected_by_listener: HashMap<usize, usize>,
@@ -166,6 +172,7 @@ impl Core {
             sys: sys::Sys::new(now),
             over_limit: false,
             last_generation: 0,
+            batches: 0,
             connected: 0,
             connected_by_listener: HashMap::new(),
         };
@@ -230,38 +237,74 @@ impl Core {
 
     /// A connection brought packets after its CONNECT.
     pub fn receive(&mut self, now: Millis, id: ConnectionId, batch: &Batch<'_>) {
+        while self.receive_some(now, id, batch) {}
+    }
+
+    /// The same in portions, so that packets with very many topic filters hold
+    /// nobody up. True: there is more, and this connection must not bring
+    /// anything else before.
+    pub fn receive_some(&mut self, now: Millis, id: ConnectionId, batch: &Batch<'_>) -> bool {
+        let mut progress = batch.progress.take();
+        if progress.packets == 0 && progress.is_fresh() {
+            self.peers.stats.bytes_received += batch.consumed() as u64;
+            self.batches += 1;
+            batch.number.set(self.batches);
+        }
+        progress.budget = PORTION;
+        let more = self.work_off(now, id, batch, &mut progress);
+        batch.progress.replace(progress);
+        more
+    }
+
+    fn work_off(
+        &mut self,
+        now: Millis,
+        id: ConnectionId,
+        batch: &Batch<'_>,
+        progress: &mut Progress,
+    ) -> bool {
         self.peers.now = now;
-        self.peers.stats.bytes_received += batch.consumed() as u64;
         let Some(connection) = self.peers.connection(id) else {
-            return;
+            return false;
         };
         connection.heard = now;
-        for (packet, frame) in &batch.packets {
+        while let Some((packet, frame)) = batch.packets.get(progress.packets) {
             // A packet before this one may have ended the connection.
             let Some(session) = self.peers.connection(id).and_then(|c| c.session()) else {
-                return;
+                return false;
             };
-            self.peers.stats.messages_received += 1;
+            if progress.is_fresh() {
+                self.peers.stats.messages_received += 1;
+            }
             let outcome = match packet {
                 Packet::Publish(publish) => self.publish(id, session, publish, *frame, batch),
                 Packet::Ack(AckKind::PubRel, ack) => {
                     self.release(id, session, ack);
                     Ok(())
                 }
+                Packet::Subscribe(subscribe) => self.subscribe(id, session, subscribe, progress),
+                Packet::Unsubscribe(unsubscribe) => {
+                    self.unsubscribe(id, session, unsubscribe, progress)
+                }
                 other => self.handle(id, session, other),
             };
             if let Err(refusal) = outcome {
                 self.close(id, refusal);
-                return;
+                return false;
             }
+            if !progress.is_fresh() {
+                return true;
+            }
+            progress.packets += 1;
         }
         if let Some(error) = batch.error {
             self.close(id, error);
-            return;
+            return false;
         }
         self.peers.pump(id);
         self.rehome();
         self.watch_memory();
+        false
     }
 
     fn handle(
@@ -284,8 +327,6 @@ impl Core {
                     .acknowledged(id, session, kind, ack)
                     .map_err(Refusal::Unexpected)
             }
-            Packet::Subscribe(subscribe) => self.subscribe(id, session, subscribe),
-            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(id, session, unsubscribe),
             Packet::PingReq => {
                 self.peers.log(LogType::Debug, |peers| {
                     format!("Received PINGREQ from {}", peers.name(id))

@@ -35,11 +35,6 @@ const ACK_LENGTH: usize = 5;
 /// and length, and longer lengths of properties and packet.
 const REASON_OVERHEAD: usize = 3 + 3 + 3;
 
-/// How many deliveries of a queue may be parts of their read batches, which
-/// they keep in memory as a whole. A client that keeps up has few that wait, and
-/// they leave in a moment; what waits beyond these is copied.
-const PINNED: usize = 128;
-
 #[derive(Debug)]
 pub(super) struct Peers {
     pub(super) settings: Settings,
@@ -297,6 +292,7 @@ impl Peers {
                         ids,
                         group,
                         replayed: false,
+                        pins: 0,
                     },
                 );
             }
@@ -314,11 +310,10 @@ impl Peers {
             return;
         }
         if session.must_wait(connection, qos, fanout.payload.len()) {
-            let soon = session.outgoing.queued_len() < PINNED;
-            let publication = if soon {
-                fanout.shared()
-            } else {
-                fanout.detached()
+            let pins = fanout.batch.map_or(Some(0), |batch| session.pin(batch));
+            let publication = match pins {
+                Some(_) => fanout.shared(),
+                None => fanout.detached(),
             };
             let ids = target.ids.clone();
             self.enqueue(
@@ -330,6 +325,7 @@ impl Peers {
                     ids,
                     group,
                     replayed: false,
+                    pins: pins.unwrap_or(0),
                 },
             );
             return;
@@ -347,6 +343,7 @@ impl Peers {
             ids: target.ids.clone(),
             group,
             replayed: false,
+            pins: 0,
         });
         if plain {
             let packet_id = match delivery {

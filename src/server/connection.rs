@@ -346,14 +346,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return false;
         }
         let (id, take) = (self.id, self.writing.is_empty());
-        let (work, outlook) = self.enter(|core, now| {
-            core.receive(now, id, &batch);
-            if take {
-                (look(core, now, id), None)
-            } else {
-                (None, Some(core.outlook(id)))
+        let (work, outlook) = loop {
+            let done = self.enter(|core, now| {
+                if core.receive_some(now, id, &batch) {
+                    None
+                } else if take {
+                    Some((look(core, now, id), None))
+                } else {
+                    Some((None, Some(core.outlook(id))))
+                }
+            });
+            if let Some(news) = done {
+                break news;
             }
-        });
+        };
         match outlook {
             None => self.accept(work),
             Some(outlook) => self.heed(outlook),
