@@ -104,9 +104,11 @@ impl<'a> Changes<'a> {
                 stage,
             } => {
                 let key = keys::two(keys::INFLIGHT, *session, *sequence);
+                let known = disk.length(*session).is_some_and(|l| *sequence < l.next);
                 match stage {
                     Stage::Waiting => self.remove(key),
-                    stage => self.put(key, encoding::stage(*stage)),
+                    stage if known => self.put(key, encoding::stage(*stage)),
+                    _ => {}
                 }
             }
             Record::Dequeue { session, sequence } => self.dequeue(disk, *session, *sequence)?,
