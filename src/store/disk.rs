@@ -1,7 +1,7 @@
 //! The store on disk, over fjall: a log-structured tree whose journal takes
 //! writes with or without syncing.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use fjall::{
 };
 
 use super::changes::{Change, Changes, Queue};
-use super::encoding;
+use super::encoding::{self, Place};
 use super::error::{ErrorKind, StoreError};
 use super::keys;
 use super::record::{
@@ -60,10 +60,6 @@ pub(super) enum Table {
     Queue,
     /// Retained messages.
     Retained,
-}
-
-impl Table {
-    pub(super) const ALL: [Self; 3] = [Self::State, Self::Queue, Self::Retained];
 }
 
 /// The store on disk; see [`open`](super::open).
@@ -299,12 +295,58 @@ impl Disk {
         result
     }
 
-    /// Reads all that there is.
+    /// Reads all that there is, and counts whether it fits together: after
+    /// damage the tables may be of different moments.
     pub(super) fn check(&self) -> Result<(), StoreError> {
-        Table::ALL
-            .into_iter()
-            .flat_map(|table| self.scan(table, &[], None))
-            .try_for_each(|entry| entry.map(|_| ()))
+        let apart = || StoreError::damaged("the tables don't fit together");
+        for entry in self.scan(Table::Retained, &[], None) {
+            entry?;
+        }
+        let mut lengths: HashMap<u64, QueueLength> = HashMap::new();
+        let mut ended = HashSet::new();
+        let mut shares: HashMap<u64, u32> = HashMap::new();
+        for entry in self.scan(Table::State, &[], None) {
+            let (key, value) = entry?;
+            let Some(number) = keys::number(&key) else {
+                continue;
+            };
+            match key[0] {
+                keys::LENGTH => {
+                    lengths.insert(number, encoding::read_length(&value).ok_or_else(apart)?);
+                }
+                keys::ENDED => _ = ended.insert(number),
+                keys::SHARES => _ = shares.insert(number, self.shares(number)?),
+                _ => {}
+            }
+        }
+        let sessions = self.scan(Table::State, &[keys::SESSION], None);
+        let sessions = sessions.filter_map(|entry| keys::number(&entry.ok()?.0));
+        if !sessions.eq(sorted(lengths.keys().copied())) {
+            return Err(apart());
+        }
+        for entry in self.scan(Table::Queue, &[], None) {
+            let (key, value) = entry?;
+            let session = keys::number(&key).ok_or_else(apart)?;
+            if key[0] == keys::PUBLICATION {
+                continue;
+            }
+            let header = encoding::read_header(&value).ok_or_else(apart)?;
+            if let Place::Shared(id) = header.place {
+                let left = shares.get_mut(&id).and_then(|left| left.checked_sub(1).map(|_| left));
+                *left.ok_or_else(apart)? -= 1;
+            }
+            if let Some(length) = lengths.get_mut(&session) {
+                let bytes = u64::from(header.payload_len);
+                let left = length.deliveries.checked_sub(1);
+                length.deliveries = left.ok_or_else(apart)?;
+                length.bytes = length.bytes.checked_sub(bytes).ok_or_else(apart)?;
+            } else if !ended.contains(&session) {
+                return Err(apart());
+            }
+        }
+        let all_counted = lengths.values().all(|left| left.deliveries == 0 && left.bytes == 0)
+            && shares.values().all(|left| *left == 0);
+        all_counted.then_some(()).ok_or_else(apart)
     }
 
     /// A delivery from its value.
@@ -520,6 +562,12 @@ impl Disk {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+fn sorted(numbers: impl Iterator<Item = u64>) -> Vec<u64> {
+    let mut numbers: Vec<_> = numbers.collect();
+    numbers.sort_unstable();
+    numbers
 }
 
 fn undecodable(what: &str) -> StoreError {

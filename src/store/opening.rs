@@ -105,6 +105,7 @@ fn whole(path: &Path, now: WallMillis, remarks: &mut Vec<String>) -> Result<bool
         // Changes are missing before others that are there.
         return Err(StoreError::damaged(describe(&losses[0])));
     }
+    let check = !losses.is_empty() || path.join(SUSPECT).exists();
     for loss in losses {
         let aside = unused(&loss.file.with_extension(format!("damaged-{}", stamp(now))));
         fs::copy(&loss.file, &aside).map_err(|e| StoreError::io("write", &aside, &e))?;
@@ -115,7 +116,7 @@ fn whole(path: &Path, now: WallMillis, remarks: &mut Vec<String>) -> Result<bool
             aside.display()
         ));
     }
-    Ok(path.join(SUSPECT).exists())
+    Ok(check)
 }
 
 fn describe(loss: &Loss) -> String {
