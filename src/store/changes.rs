@@ -136,12 +136,7 @@ impl<'a> Changes<'a> {
         self.state.insert(key, None);
     }
 
-    fn dequeue(
-        &mut self,
-        disk: &mut Disk,
-        session: u64,
-        sequence: u64,
-    ) -> Result<(), StoreError> {
+    fn dequeue(&mut self, disk: &mut Disk, session: u64, sequence: u64) -> Result<(), StoreError> {
         let stage = keys::two(keys::INFLIGHT, session, sequence);
         if let Some(delivery) = self.begun.remove(&(session, sequence)) {
             self.state.remove(&stage);

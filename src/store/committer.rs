@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::Store;
 use super::error::StoreError;
 use super::record::{Portion, Queued, Record};
-use super::Store;
 
 /// How often what was committed is brought to the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

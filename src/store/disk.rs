@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fjall::{
-    CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Slice,
-};
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Slice};
 
+use super::Store;
 use super::changes::{Change, Changes, Queue};
 use super::encoding::{self, Place};
 use super::error::{ErrorKind, StoreError};
@@ -19,7 +18,6 @@ use super::keys;
 use super::record::{
     Portion, Publication, QueueLength, Queued, Record, Recovered, RecoveredSession, Stage,
 };
-use super::Store;
 
 /// A file in the store's directory that asks the next opening to read all that
 /// there is and look for damage.
@@ -248,9 +246,10 @@ impl Disk {
     fn note_numbers(&mut self, batch: &mut fjall::OwnedWriteBatch) {
         let (session, publication) = self.numbers;
         if self.next_session > session || self.next_publication > publication {
-            let publication = match self.next_publication > publication {
-                true => self.next_publication + NUMBER_BLOCK,
-                false => publication,
+            let publication = if self.next_publication > publication {
+                self.next_publication + NUMBER_BLOCK
+            } else {
+                publication
             };
             self.numbers = (self.next_session, publication);
             let value = encoding::numbers(self.next_session, publication);
@@ -266,7 +265,11 @@ impl Disk {
     /// when the disk is full. So the waiting is done here.
     fn wait_for_engine(&self, behind: usize) -> Result<(), StoreError> {
         let since = Instant::now();
-        while self.tables.iter().any(|t| t.sealed_memtable_count() > behind) {
+        while self
+            .tables
+            .iter()
+            .any(|t| t.sealed_memtable_count() > behind)
+        {
             // Fails if the engine has failed.
             self.database.persist(PersistMode::Buffer)?;
             if since.elapsed() > PATIENCE {
@@ -332,7 +335,9 @@ impl Disk {
             }
             let header = encoding::read_header(&value).ok_or_else(apart)?;
             if let Place::Shared(id) = header.place {
-                let left = shares.get_mut(&id).and_then(|left| left.checked_sub(1).map(|_| left));
+                let left = shares
+                    .get_mut(&id)
+                    .and_then(|left| left.checked_sub(1).map(|_| left));
                 *left.ok_or_else(apart)? -= 1;
             }
             if let Some(length) = lengths.get_mut(&session) {
@@ -344,7 +349,9 @@ impl Disk {
                 return Err(apart());
             }
         }
-        let all_counted = lengths.values().all(|left| left.deliveries == 0 && left.bytes == 0)
+        let all_counted = lengths
+            .values()
+            .all(|left| left.deliveries == 0 && left.bytes == 0)
             && shares.values().all(|left| *left == 0);
         all_counted.then_some(()).ok_or_else(apart)
     }
@@ -407,7 +414,8 @@ impl Disk {
             if let [only] = found {
                 let key = keys::two(keys::INFLIGHT, session, only.sequence);
                 if let Some(value) = self.get(Table::State, &key)? {
-                    only.stage = encoding::read_stage(&value).ok_or_else(|| undecodable("a stage"))?;
+                    only.stage =
+                        encoding::read_stage(&value).ok_or_else(|| undecodable("a stage"))?;
                 }
             }
             return Ok(());

@@ -8,9 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::record::{
-    Delivery, Publication, QueueLength, Session, Stage, Subscription, Will,
-};
+use super::record::{Delivery, Publication, QueueLength, Session, Stage, Subscription, Will};
 use crate::codec::{QoS, RetainHandling, SubscriptionOptions, Version};
 
 /// Where the publication of a delivery is.
@@ -315,6 +313,10 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.bytes()?).ok()
     }
 
+    #[expect(
+        clippy::option_option,
+        reason = "something may be absent, or unreadable"
+    )]
     fn option<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
         match self.u8()? {
             0 => Some(None),

@@ -71,9 +71,7 @@ impl StoreError {
                 "give the user that the broker runs as the right to write there, or set \
                  persistence_location to a directory that it may write to"
             }
-            ErrorKind::InUse => {
-                "end the other broker, or give each its own persistence_location"
-            }
+            ErrorKind::InUse => "end the other broker, or give each its own persistence_location",
             ErrorKind::Damaged => {
                 "the broker keeps the damaged files aside and goes on with what is whole; \
                  check the disk"

@@ -303,8 +303,9 @@ impl Chunks {
         // no user name.
         let username = text(chunk, username_len);
         if username.is_none() {
-            self.remarks
-                .push(format!("the user name of client {id} makes no sense and is left out"));
+            self.remarks.push(format!(
+                "the user name of client {id} makes no sense and is left out"
+            ));
         }
         self.clients.push(Client {
             id,
@@ -588,7 +589,13 @@ mod tests {
                 _ => None,
             })
             .map(|(session, s)| {
-                (session, &*s.filter, s.options.qos as u8, s.id, s.options.retain_as_published)
+                (
+                    session,
+                    &*s.filter,
+                    s.options.qos as u8,
+                    s.id,
+                    s.options.retain_as_published,
+                )
             })
             .collect();
         assert_eq!(
@@ -610,7 +617,12 @@ mod tests {
                 .into_iter()
                 .map(|(sequence, d)| {
                     let payload = String::from_utf8_lossy(&d.publication.payload).into_owned();
-                    (sequence, d.publication.topic.to_string(), payload, d.qos as u8)
+                    (
+                        sequence,
+                        d.publication.topic.to_string(),
+                        payload,
+                        d.qos as u8,
+                    )
                 })
                 .collect::<Vec<_>>()
         };
@@ -635,13 +647,19 @@ mod tests {
             .iter()
             .map(|property| format!("{property:?}"))
             .collect();
-        assert_eq!(properties, [r#"UserProperty("k", "v")"#, r#"ContentType("text")"#]);
+        assert_eq!(
+            properties,
+            [r#"UserProperty("k", "v")"#, r#"ContentType("text")"#]
+        );
         let two = &five[1].1.publication;
         assert_eq!(
             (two.client_id.as_deref(), two.username.as_deref()),
             (Some("publisher"), Some("user"))
         );
-        assert!(Arc::ptr_eq(two, &queue(&imported, "plain")[1].1.publication));
+        assert!(Arc::ptr_eq(
+            two,
+            &queue(&imported, "plain")[1].1.publication
+        ));
         assert_eq!(
             stages(&imported, "flight"),
             [
@@ -691,7 +709,10 @@ mod tests {
                 .to_string()
         };
         assert_eq!(refusal(b""), "it is not a persistence file of Mosquitto");
-        assert_eq!(refusal(&FILE[..20]), "it is not a persistence file of Mosquitto");
+        assert_eq!(
+            refusal(&FILE[..20]),
+            "it is not a persistence file of Mosquitto"
+        );
         let mut old = FILE[..100].to_vec();
         old[22] = 4;
         assert!(refusal(&old).starts_with("it is of version 4, versions 5 and 6 are known;"));
@@ -740,7 +761,10 @@ mod tests {
         let cut = parsed(&FILE[..FILE.len() - 1]);
         assert_eq!(cut.counts.retained, full.retained - 1);
         let last = cut.remarks.last().unwrap();
-        assert!(last.starts_with("the file is cut off or damaged at byte 3245;"), "{last}");
+        assert!(
+            last.starts_with("the file is cut off or damaged at byte 3245;"),
+            "{last}"
+        );
     }
 
     #[test]

@@ -40,7 +40,9 @@ pub(super) fn inspect(store: &Path) -> Result<Vec<Loss>, StoreError> {
     let entries = fs::read_dir(store).map_err(|e| StoreError::io("read", store, &e))?;
     for entry in entries.flatten() {
         let path = entry.path();
-        let number = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+        let number = path
+            .file_stem()
+            .and_then(|stem| stem.to_str()?.parse().ok());
         if let Some(number) = number.filter(|_| path.extension().is_some_and(|e| e == "jnl")) {
             journals.push((number, path));
         }

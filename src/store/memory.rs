@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::Store;
 use super::error::{ErrorKind, StoreError};
 use super::record::{
     Delivery, Portion, Publication, QueueLength, Queued, Record, Recovered, RecoveredSession,
     Session, Stage, Subscription,
 };
-use super::Store;
 
 /// A store in memory that behaves as the one on disk, deterministically.
 ///
@@ -76,7 +76,9 @@ impl Memory {
 
 impl Contents {
     fn add_all(&mut self, batch: &[Record]) {
-        batch.iter().for_each(|record| self.add(record));
+        for record in batch {
+            self.add(record);
+        }
     }
 
     fn add(&mut self, record: &Record) {
@@ -103,8 +105,7 @@ impl Contents {
             }
             Record::Retain { publication } => {
                 let topic = &publication.topic;
-                self.retained
-                    .insert(place(topic), Arc::clone(publication));
+                self.retained.insert(place(topic), Arc::clone(publication));
             }
             Record::Unretain { topic } => {
                 self.retained.remove(&place(topic));
@@ -192,7 +193,11 @@ impl Kept {
                 .queued(0)
                 .filter(|queued| queued.stage != Stage::Waiting)
                 .collect(),
-            incoming: self.incoming.iter().map(|(&id, &print)| (id, print)).collect(),
+            incoming: self
+                .incoming
+                .iter()
+                .map(|(&id, &print)| (id, print))
+                .collect(),
             queue: QueueLength {
                 deliveries: self.queue.len() as u64,
                 bytes: self.queue.values().map(bytes).sum(),

@@ -69,6 +69,7 @@ pub fn open(path: &Path, now: WallMillis) -> Result<Opened, StoreError> {
 /// What the system answered.
 pub fn free_space(path: &Path) -> io::Result<u64> {
     let stat = nix::sys::statvfs::statvfs(path)?;
+    #[allow(clippy::useless_conversion, reason = "narrower on 32 bits")]
     Ok(u64::from(stat.blocks_available()) * u64::from(stat.fragment_size()))
 }
 
@@ -162,8 +163,7 @@ fn rescue(
     why: &StoreError,
     mut remarks: Vec<String>,
 ) -> Result<Opened, StoreError> {
-    let name = path.with_added_extension(format!("damaged-{}", stamp(now)));
-    let aside = unused(&name);
+    let aside = unused(&with_suffix(path, &format!("damaged-{}", stamp(now))));
     fs::rename(path, &aside).map_err(|e| forbidden("rename", path, &e))?;
     fs::create_dir_all(path).map_err(|e| forbidden("make the directory", path, &e))?;
     remarks.push(format!(
@@ -173,7 +173,7 @@ fn rescue(
     ));
     let mut store = Disk::open(path)?;
     // The engine changes what it opens, so it gets a copy.
-    let copy = unused(&path.with_added_extension("rescue"));
+    let copy = unused(&with_suffix(path, "rescue"));
     let salvaged = link_all(&aside, &copy)
         .map_err(|e| StoreError::io("copy", &aside, &e))
         .and_then(|()| careful(|| salvage(&copy, &mut store)));
@@ -331,8 +331,7 @@ fn salvage_state(
     let owned = |key: &Slice| keys::number(key).filter(|number| sessions.contains_key(number));
     let mut subscriptions = 0;
     for (key, value) in read(keys::SUBSCRIPTION) {
-        if let Some((session, subscription)) =
-            owned(&key).zip(encoding::read_subscription(&value))
+        if let Some((session, subscription)) = owned(&key).zip(encoding::read_subscription(&value))
         {
             subscriptions += 1;
             let subscription = Box::new(subscription);
@@ -432,11 +431,20 @@ fn stamp(now: WallMillis) -> String {
     )
 }
 
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    name.into()
+}
+
 /// The path, or one like it that nothing has.
 fn unused(path: &Path) -> PathBuf {
-    (2..)
-        .map(|number| path.with_added_extension(number.to_string()))
-        .find(|candidate| !candidate.exists())
-        .filter(|_| path.exists())
-        .unwrap_or_else(|| path.into())
+    let mut candidate = path.to_path_buf();
+    let mut number = 1;
+    while candidate.exists() {
+        number += 1;
+        candidate = with_suffix(path, &number.to_string());
+    }
+    candidate
 }
