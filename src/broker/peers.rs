@@ -265,8 +265,9 @@ impl Peers {
         else {
             return;
         };
+        let alike = fanout.is_seen_alike(&session.policy.mount_point);
         if target.no_local && fanout.publisher == Some(target.session)
-            || session.policy.seen(fanout.topic).is_none()
+            || !alike && session.policy.seen(fanout.topic).is_none()
         {
             return;
         }
@@ -298,7 +299,7 @@ impl Peers {
             }
             return;
         };
-        let plain = fanout.is_seen_alike(&connection.policy.mount_point)
+        let plain = alike
             && (connection.version != Version::V5
                 || target.ids.as_slice().is_empty() && connection.assigned_aliases.is_none());
         let roomy = connection.outbox.len() < SOFT_LIMIT;
@@ -478,8 +479,15 @@ impl Peers {
             session.outgoing.queued_len() < max_queued_messages
                 && session.queued_bytes.saturating_add(delivery.size()) <= max_queued_bytes
         };
-        if !has_room(session) {
-            session.drop_expired(self.now);
+        if !has_room(session)
+            && session.drop_expired(self.now)
+            && let Some(connection) = session.connection
+        {
+            // What has expired may have held up QoS 0 behind it.
+            self.pump(connection);
+            self.enqueue(id, delivery);
+            self.pump(connection);
+            return;
         }
         if has_room(session) {
             session.enqueue(delivery);

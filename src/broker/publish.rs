@@ -81,23 +81,24 @@ impl Core {
             if properties.alias.is_none() {
                 fanout.frames = Frames::received(frame, version, publish.qos);
             }
-            match self.check_room_for(&route, &fanout) {
-                Ok(()) => {
-                    let matched = self.distribute(&route, &mut fanout);
-                    // Only PUBACK tells that nobody listens, as in Mosquitto.
-                    if matched || publish.qos != QoS::AtLeastOnce {
-                        ReasonCode::SUCCESS
-                    } else {
-                        ReasonCode::NO_MATCHING_SUBSCRIBERS
-                    }
+            let full = match fanout.ledger {
+                Some(_) => self.refuses(&route, &fanout),
+                None => None,
+            };
+            if let Some(full) = full {
+                self.peers.stats.dropped += 1;
+                self.refuse_publish(session, publish, full.reason());
+                if version != crate::codec::Version::V5 && publish.qos != QoS::AtMostOnce {
+                    return Err(full);
                 }
-                Err(full) => {
-                    self.peers.stats.dropped += 1;
-                    self.refuse_publish(session, publish, full.reason());
-                    if version != crate::codec::Version::V5 && publish.qos != QoS::AtMostOnce {
-                        return Err(full);
-                    }
-                    full.reason()
+                full.reason()
+            } else {
+                let matched = self.distribute(&route, &mut fanout);
+                // Only PUBACK tells that nobody listens, as in Mosquitto.
+                if matched || publish.qos != QoS::AtLeastOnce {
+                    ReasonCode::SUCCESS
+                } else {
+                    ReasonCode::NO_MATCHING_SUBSCRIBERS
                 }
             }
         };
@@ -390,7 +391,7 @@ impl Core {
         (fanout.publisher, fanout.source) = publisher.unzip();
         fanout.ledger = self.peers.ledger();
         // A will is a client's; what the broker tells of itself, it may keep.
-        if fanout.publisher.is_some() && self.check_room_for(&route, &fanout).is_err() {
+        if fanout.publisher.is_some() && self.refuses(&route, &fanout).is_some() {
             self.peers.stats.dropped += 1;
             return;
         }

@@ -1,7 +1,7 @@
 //! Windows and queues.
 
 use super::harness::*;
-use crate::codec::{AckKind, Property, Version};
+use crate::codec::{AckKind, Properties, Property, Publish, Version};
 
 #[test]
 fn the_window_is_the_smaller_of_both_sides() {
@@ -124,6 +124,34 @@ fn a_full_queue_drops_counts_and_tells_once() {
         world.inject("t", &n.to_string(), Q1);
     }
     assert_eq!(told(&mut world), 1, "a new overflow");
+}
+
+#[test]
+fn what_waited_behind_an_expired_message_is_sent_when_that_one_is_dropped() {
+    let mut world = World::with(|settings| {
+        settings.max_queued_messages = 1;
+        settings.max_inflight_messages = 1;
+    });
+    let (client, publisher) = (world.client(V311, "a"), world.client(V5, "p"));
+    let expiry = Property::MessageExpiryInterval(1);
+    world.publish(
+        publisher,
+        &Publish {
+            properties: Properties::new().with(expiry),
+            ..retained("t", "expires", Q1)
+        },
+    );
+    world.publish(publisher, &retained("u", "stays", Q0));
+    world.subscribe(client, "first", Q1);
+    world.inject("first", "x", Q1);
+    assert_eq!(world.read(client), ["PUBLISH q1 m1 first 'x'"]);
+    world.subscribe(client, "t", Q1);
+    world.subscribe(client, "u", Q1);
+    assert_eq!(world.read(client), Vec::<String>::new());
+    world.pass(1_000);
+    world.publish(publisher, &message("u", "next", Q0));
+    let got = world.read(client);
+    assert_eq!(got, ["PUBLISH retain u 'stays'", "PUBLISH u 'next'"]);
 }
 
 #[test]

@@ -7,7 +7,6 @@ mod forwarding;
 mod harness;
 mod limits;
 mod memory;
-mod model;
 mod mounts;
 mod pressure;
 mod reload;
