@@ -135,7 +135,7 @@ impl Simulation {
                     continue;
                 }
                 missing += 1;
-                let waited = ledger.waiting.len() + ledger.sent_now + vanished.len();
+                let waited = ledger.waiting.len() + ledger.left + vanished.len();
                 let settings = &rules.settings;
                 let overflow =
                     waited > settings.max_queued_messages || settings.max_queued_bytes < usize::MAX;
@@ -144,7 +144,7 @@ impl Simulation {
                 let lost = (full || gone) && delivery.qos == QoS::AtMostOnce;
                 assert!(overflow || lost, "{delivery:?} to {who} is lost");
             }
-            ledger.sent_now = 0;
+            ledger.left = 0;
             let link = model.links.get_mut(who).filter(|_| session.connected);
             let here = link.is_some();
             ledger.compare_flights(link, held.outgoing.inflight_len());

@@ -116,8 +116,8 @@ pub(super) struct Ledger {
     pub(super) max_packet_size: usize,
     pub(super) version: Option<Version>,
     sent: u64,
-    /// How many were sent for the first time since the last look.
-    pub(super) sent_now: usize,
+    /// How many have left the queue since the last look.
+    pub(super) left: usize,
 }
 
 impl Link {
@@ -277,7 +277,7 @@ impl Ledger {
             assert!(*last <= delivery.number, "order: {name}");
             *last = delivery.number;
         }
-        self.sent_now += 1;
+        self.left += 1;
         if first {
             self.sent += 1;
             let flight = Flight {
@@ -412,7 +412,8 @@ impl Ledger {
     pub(super) fn forbidden(&mut self, may_read: impl Fn(&str) -> bool) -> Vec<Delivery> {
         let all = std::mem::take(&mut self.loose);
         let is_forbidden = |d: &Delivery| d.group.is_some() && !may_read(&d.message.topic);
-        let (forbidden, others) = all.into_iter().partition(is_forbidden);
+        let (forbidden, others): (VecDeque<_>, _) = all.into_iter().partition(is_forbidden);
+        self.left += forbidden.len();
         self.loose = others;
         forbidden.into()
     }
