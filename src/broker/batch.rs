@@ -35,7 +35,7 @@ pub(super) struct Progress {
     pub(super) filters: usize,
     /// The reason codes for them.
     pub(super) reasons: Vec<u8>,
-    /// How many of them are refusals, and why the first one is.
+    /// How many of them are refused for want of rights, and why the first is.
     pub(super) refused: usize,
     pub(super) words: Option<String>,
     /// Those of them whose retained messages are due behind SUBACK.
@@ -57,9 +57,19 @@ impl Progress {
         left.is_some()
     }
 
+    /// The next filter is refused with that code, and perhaps a reason for the
+    /// client to read.
+    pub(super) fn refuse(&mut self, code: u8, words: Option<String>) {
+        self.reasons.push(code);
+        self.words = self.words.take().or(words);
+        self.refused += 1;
+        self.filters += 1;
+    }
+
     /// The packet is done.
     pub(super) fn finish(&mut self) {
         (self.filters, self.refused) = (0, 0);
+        (self.reasons, self.words) = (Vec::new(), None);
     }
 }
 

@@ -71,15 +71,12 @@ impl Core {
             if !progress.spend() {
                 return Ok(());
             }
-            let (number, request) = (progress.filters, &all[progress.filters]);
-            progress.filters += 1;
+            let request = &all[progress.filters];
             let wanted = Wanted::new(request.filter, &policy)?;
             let subscription = wanted.subscription();
             if let Some(why) = self.why_in_vain(session, subscription.filter) {
                 self.tell_denied(session, Attempt::Subscribe, request.filter, &why.for_log);
-                progress.reasons.push(self.denied_code(id));
-                progress.words = progress.words.take().or(why.for_client);
-                progress.refused += 1;
+                progress.refuse(self.denied_code(id), why.for_client);
                 continue;
             }
             let (granted, new) = self.add_subscription(id, session, request, subscription, &ids);
@@ -89,9 +86,10 @@ impl Core {
                 RetainHandling::Never => false,
             };
             if with_retained && subscription.group.is_none() {
-                progress.retained.push_back((number, granted));
+                progress.retained.push_back((progress.filters, granted));
             }
             progress.reasons.push(granted as u8);
+            progress.filters += 1;
         }
         if !progress.reasons.is_empty() {
             self.answer_subscribe(id, packet.packet_id, progress);
