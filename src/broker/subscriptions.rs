@@ -14,6 +14,9 @@ use crate::topic::{NodeId, Subscription, Tree, Vacant};
 /// subscriptions match them, so the number of routes would be no bound.
 const CACHE_SIZE: usize = 32 * 1024 * 1024;
 
+/// The rank of a member of a shared group that can have a message at once.
+pub(super) const BEST: u8 = 3;
+
 /// How a session refers to a subscription of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum SubscriptionKey {
@@ -215,6 +218,11 @@ impl Subscriptions {
         route
     }
 
+    /// Makes all routes stale, for rules that have changed.
+    pub(super) fn forget_routes(&mut self) {
+        self.generation += 1;
+    }
+
     /// Whether a route that somebody kept is still true.
     pub(super) fn is_current(&self, route: &Route) -> bool {
         route.generation == self.generation
@@ -239,25 +247,45 @@ impl Subscriptions {
     }
 
     /// Chooses the member of a shared group that gets a message: the next in
-    /// turn among those whose `rank` is highest; rank 0 is never chosen.
+    /// turn among those whose `rank` is highest and who `takes` it; rank 0 is
+    /// never chosen, rank [`BEST`] at once.
     pub(super) fn choose(
         &mut self,
         group: u32,
         mut rank: impl FnMut(SessionId) -> u8,
+        mut takes: impl FnMut(&Target) -> bool,
     ) -> Option<Target> {
         let group = self.groups.get_mut(&group)?;
         let count = group.members.len();
         let mut best = (0, None);
         for step in 0..count {
             let index = (group.next + step) % count;
-            let rank = rank(group.members[index].session);
-            if rank > best.0 {
+            let member = &group.members[index];
+            let rank = rank(member.session);
+            if rank > best.0 && takes(&member.target()) {
                 best = (rank, Some(index));
+                if rank == BEST {
+                    break;
+                }
             }
         }
         let index = best.1?;
         group.next = (index + 1) % count;
         Some(group.members[index].target())
+    }
+
+    /// The members of a shared group.
+    pub(super) fn members(&self, group: u32) -> impl Iterator<Item = Target> {
+        let group = self.groups.get(&group);
+        group
+            .into_iter()
+            .flat_map(|group| group.members.iter().map(Subscriber::target))
+    }
+
+    /// About how many bytes the subscriptions take, without the cache.
+    pub(super) fn weight(&self) -> usize {
+        const EACH: usize = size_of::<Subscriber>() + 2 * size_of::<SubscriptionKey>();
+        self.tree.weight() + (self.count + self.shared_count) * EACH
     }
 
     /// What the cache weighs, counted anew.
@@ -272,6 +300,22 @@ impl Subscriptions {
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.counts() == (0, 0) && self.groups.is_empty() && self.tree.is_empty()
+    }
+
+    /// Calls `found` with the filter, group, session and QoS of each.
+    pub(super) fn for_each(&self, mut found: impl FnMut(&str, Option<&str>, SessionId, QoS)) {
+        self.tree.for_each(|node, interest| {
+            let filter = self.tree.path(node);
+            for subscriber in &interest.plain {
+                found(&filter, None, subscriber.session, subscriber.options.qos);
+            }
+            for group in interest.groups.iter().map(|number| &self.groups[number]) {
+                for member in &group.members {
+                    let qos = member.options.qos;
+                    found(&filter, Some(&group.name), member.session, qos);
+                }
+            }
+        });
     }
 
     /// The number of plain and of shared subscriptions.

@@ -1,7 +1,7 @@
 //! Windows and queues.
 
 use super::harness::*;
-use crate::codec::{AckKind, Property, Version};
+use crate::codec::{AckKind, Properties, Property, Publish, Version};
 
 #[test]
 fn the_window_is_the_smaller_of_both_sides() {
@@ -27,6 +27,36 @@ fn the_window_is_the_smaller_of_both_sides() {
     assert_eq!(world.read(clients[0]), ["PUBREL m1"]);
     world.ack(clients[0], AckKind::PubComp, 1);
     assert_eq!(world.read(clients[0]), ["PUBLISH q2 m3 t '2'"]);
+}
+
+#[test]
+fn the_window_of_bytes_makes_messages_wait_but_a_large_one_goes_alone() {
+    let mut world = World::with(|settings| settings.max_inflight_bytes = 10);
+    let client = world.client(V5, "a");
+    world.subscribe(client, "t", Q2);
+    let large = "x".repeat(50);
+    for payload in ["sixsix", "four", "five5", &large, "last"] {
+        world.inject("t", payload, Q1);
+    }
+    world.inject("t", "zero", Q0);
+    let got = world.read(client);
+    assert_eq!(
+        got,
+        [
+            "PUBLISH q1 m1 t 'sixsix'",
+            "PUBLISH q1 m2 t 'four'",
+            "PUBLISH t 'zero'"
+        ],
+        "QoS 0 knows no window"
+    );
+    world.ack(client, AckKind::PubAck, 1);
+    assert_eq!(world.read(client), ["PUBLISH q1 m3 t 'five5'"]);
+    world.ack(client, AckKind::PubAck, 2);
+    assert!(world.read(client).is_empty(), "five bytes are in flight");
+    world.ack(client, AckKind::PubAck, 3);
+    assert_eq!(world.read(client), [format!("PUBLISH q1 m4 t '{large}'")]);
+    world.ack(client, AckKind::PubAck, 4);
+    assert_eq!(world.read(client), ["PUBLISH q1 m5 t 'last'"]);
 }
 
 #[test]
@@ -97,6 +127,34 @@ fn a_full_queue_drops_counts_and_tells_once() {
 }
 
 #[test]
+fn what_waited_behind_an_expired_message_is_sent_when_that_one_is_dropped() {
+    let mut world = World::with(|settings| {
+        settings.max_queued_messages = 1;
+        settings.max_inflight_messages = 1;
+    });
+    let (client, publisher) = (world.client(V311, "a"), world.client(V5, "p"));
+    let expiry = Property::MessageExpiryInterval(1);
+    world.publish(
+        publisher,
+        &Publish {
+            properties: Properties::new().with(expiry),
+            ..retained("t", "expires", Q1)
+        },
+    );
+    world.publish(publisher, &retained("u", "stays", Q0));
+    world.subscribe(client, "first", Q1);
+    world.inject("first", "x", Q1);
+    assert_eq!(world.read(client), ["PUBLISH q1 m1 first 'x'"]);
+    world.subscribe(client, "t", Q1);
+    world.subscribe(client, "u", Q1);
+    assert_eq!(world.read(client), Vec::<String>::new());
+    world.pass(1_000);
+    world.publish(publisher, &message("u", "next", Q0));
+    let got = world.read(client);
+    assert_eq!(got, ["PUBLISH retain u 'stays'", "PUBLISH u 'next'"]);
+}
+
+#[test]
 fn bytes_in_a_queue_are_limited_too() {
     let mut world = World::with(|settings| settings.max_queued_bytes = 10);
     let client = world.connect(&lasting(V311, "a"));
@@ -157,4 +215,28 @@ fn limits_hold_for_every_version() {
 fn count(world: &mut World, client: Client) -> usize {
     let _: Version = client.version;
     world.read(client).len()
+}
+
+#[test]
+fn retained_messages_that_are_asked_for_again_and_again_are_bounded_without_limits_too() {
+    let mut world = World::with(|settings| settings.max_queued_messages = usize::MAX);
+    let client = world.client(V5, "greedy");
+    for n in 0..100 {
+        let retained = retained("t", "x", Q1);
+        let topic = &format!("t/{n}");
+        world.publish(client, &crate::codec::Publish { topic, ..retained });
+    }
+    let requests = vec![("t/#", options(Q1)); 1000];
+    for _ in 0..10 {
+        world.send_subscribe(client, &requests, None);
+    }
+    let (_, session) = world.core.peers.sessions.iter().next().unwrap();
+    let waiting = session.outgoing.queued_len();
+    assert!((1000..=1500).contains(&waiting), "{waiting}");
+    assert_eq!(session.queued_replays, waiting);
+    // What is not asked for waits beside them.
+    world.inject("t/1", "live", Q1);
+    let (_, session) = world.core.peers.sessions.iter().next().unwrap();
+    assert_eq!(session.outgoing.queued_len(), waiting + 1);
+    assert_eq!(session.queued_replays, waiting);
 }
