@@ -479,8 +479,15 @@ impl Peers {
             session.outgoing.queued_len() < max_queued_messages
                 && session.queued_bytes.saturating_add(delivery.size()) <= max_queued_bytes
         };
-        if !has_room(session) {
-            session.drop_expired(self.now);
+        if !has_room(session)
+            && session.drop_expired(self.now)
+            && let Some(connection) = session.connection
+        {
+            // What has expired may have held up QoS 0 behind it.
+            self.pump(connection);
+            self.enqueue(id, delivery);
+            self.pump(connection);
+            return;
         }
         if has_room(session) {
             session.enqueue(delivery);

@@ -155,10 +155,11 @@ impl Session {
         self.outgoing.send_sized(delivery, qos, size)
     }
 
-    /// Takes the messages that have expired out of the queue.
-    pub(super) fn drop_expired(&mut self, now: Millis) {
+    /// Takes the messages that have expired out of the queue. True: there may
+    /// have been some.
+    pub(super) fn drop_expired(&mut self, now: Millis) -> bool {
         if now < self.first_expiry {
-            return;
+            return false;
         }
         let (mut bytes, mut qos0, mut replays, mut first) = (0, 0, 0, Millis::MAX);
         let mut pinned = 0;
@@ -176,6 +177,7 @@ impl Session {
         (self.queued_bytes, self.queued_qos0, self.first_expiry) = (bytes, qos0, first);
         (self.queued_replays, self.pinned) = (replays, pinned);
         self.weigh_queue();
+        true
     }
 
     /// The client, as the access control list asks for it.
