@@ -32,6 +32,7 @@ fn publication(topic: &str, size: usize) -> Arc<Publication> {
         expires: size.is_multiple_of(3).then_some(NOW + 5000),
         client_id: (!size.is_multiple_of(5)).then(|| "publisher".into()),
         username: size.is_multiple_of(7).then(|| "user".into()),
+        listener: (size % 3) as u32,
     })
 }
 
