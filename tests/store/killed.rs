@@ -55,7 +55,7 @@ fn description(session: u64) -> Session {
 
 /// What is done with number n: it joins all queues and is retained, the
 /// twentieth before it leaves them.
-fn step(number: u64) -> Vec<Record> {
+pub(crate) fn step(number: u64) -> Vec<Record> {
     let publication = publication(number);
     let mut records = Vec::new();
     for session in 1..=SESSIONS {
@@ -77,6 +77,16 @@ fn step(number: u64) -> Vec<Record> {
     }
     records.push(Record::Retain { publication });
     records
+}
+
+/// What comes before the first.
+pub(crate) fn begin() -> Vec<Record> {
+    (1..=SESSIONS)
+        .map(|session| Record::PutSession {
+            session,
+            description: Box::new(description(session)),
+        })
+        .collect()
 }
 
 /// The process that is killed. Does nothing when it is run as a test.
@@ -102,11 +112,7 @@ fn child() {
     let tell = move |event| tell.send(event).unwrap();
     let committer = Committer::start(Box::new(opened.store), mode, tell).expect("a thread");
     if last == 0 {
-        let begin = |session| Record::PutSession {
-            session,
-            description: Box::new(description(session)),
-        };
-        committer.submit(0, (1..=SESSIONS).map(begin).collect());
+        committer.submit(0, begin());
     }
     let mut out = std::io::stdout();
     for number in last + 1.. {
