@@ -113,6 +113,8 @@ pub struct Core {
     over_limit: bool,
     /// Whether what the store keeps is here.
     is_restored: bool,
+    /// The store has no room.
+    is_disk_full: bool,
     last_generation: u32,
     /// How many batches were received.
     batches: u64,
@@ -201,6 +203,7 @@ impl Core {
             sys: sys::Sys::new(now),
             over_limit: false,
             is_restored: true,
+            is_disk_full: false,
             last_generation: 0,
             batches: 0,
             connected: 0,

@@ -83,8 +83,8 @@ impl Core {
                 fanout.frames = Frames::received(frame, version, publish.qos);
             }
             let full = match fanout.ledger {
-                Some(_) => self.refuses(&route, &fanout),
-                None => None,
+                None if !self.is_disk_full => None,
+                _ => self.refuses(&route, &fanout),
             };
             if let Some(full) = full {
                 self.peers.stats.dropped += 1;

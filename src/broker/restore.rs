@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use super::durable::{Durable, ReadQueue};
 use super::lifetime::NEVER;
-use super::publication::{Delivery, Ids, Publication};
+use super::publication::{Delivery, Ids, MessageProperties, Publication};
 use super::session::{SessionId, Source, Will};
 use super::subscriptions::SubscriptionKey;
 use super::timers::{Millis, Timer};
 use super::{Core, Policy};
+use crate::codec::Property;
 use crate::store::{self, Queued, Record, Recovered, RecoveredSession, Stage, WallMillis};
 use crate::topic::Subscription;
 
@@ -43,13 +44,7 @@ impl Core {
     /// Takes up what a store has kept, and has everything stored from now on.
     /// Called before anything happens, and after the store has failed. `wall`
     /// is the system's clock.
-    pub fn restore(
-        &mut self,
-        now: Millis,
-        wall: WallMillis,
-        recovered: Recovered,
-        policies: &[Arc<Policy>],
-    ) {
+    pub fn restore(&mut self, now: Millis, wall: WallMillis, recovered: Recovered) {
         self.peers.now = now;
         self.peers.journal.wall_base = store_time(&recovered.notes, wall).saturating_sub(now);
         self.peers.journal.next_session = recovered.next_session;
@@ -66,24 +61,14 @@ impl Core {
             }
         }
         for session in recovered.sessions {
-            self.restore_session(session, policies);
+            self.restore_session(session);
         }
     }
 
-    fn restore_session(&mut self, stored: RecoveredSession, policies: &[Arc<Policy>]) {
+    fn restore_session(&mut self, stored: RecoveredSession) {
         let now = self.peers.now;
         let description = stored.description;
-        let listener = description.listener as usize;
-        let policy = policies
-            .iter()
-            .find(|policy| policy.listener == listener && policy.port == description.port)
-            .or_else(|| {
-                policies
-                    .iter()
-                    .find(|policy| policy.port == description.port)
-            })
-            .or_else(|| policies.first())
-            .map_or_else(Arc::default, Arc::clone);
+        let policy = self.policy_for(description.listener as usize, description.port);
         let id = self.new_session(&policy, description.version, &description.client_id);
         if let Some(session) = self.peers.session(id) {
             session.username = description.username.as_deref().map(Into::into);
@@ -96,6 +81,18 @@ impl Core {
         }
         self.restore_flows(id, stored.inflight, &stored.incoming, stored.queue);
         self.restore_timers(id, description);
+    }
+
+    /// The policy of the listener that a session came through: the one with
+    /// the port, if the listeners were put in another order.
+    fn policy_for(&self, listener: usize, port: u16) -> Arc<Policy> {
+        let same = self.policies.get(&listener).filter(|p| p.port == port);
+        let there = || self.policies.values().find(|policy| policy.port == port);
+        let first = || self.policies.values().min_by_key(|policy| policy.listener);
+        same.or_else(there)
+            .or_else(first)
+            .cloned()
+            .unwrap_or_default()
     }
 
     fn restore_subscription(&mut self, id: SessionId, stored: &store::Subscription) {
@@ -234,6 +231,34 @@ impl Core {
             replayed: false,
             pins: 0,
         }
+    }
+
+    /// Publishes a message that was stored before it was handed out.
+    pub fn publish_stored(&mut self, now: Millis, stored: &store::Publication) {
+        self.peers.now = now;
+        let publication = self.restore_publication(stored);
+        let expiry = publication
+            .expires
+            .map(|at| (at.saturating_sub(now) / 1000) as u32);
+        let mut live = publication.properties.to_vec();
+        if let Some(seconds) = expiry {
+            Property::MessageExpiryInterval(seconds).encode(&mut live);
+        }
+        let properties = MessageProperties {
+            live: live.into(),
+            kept: (&*publication.properties).into(),
+            expiry,
+            ..MessageProperties::default()
+        };
+        let (qos, retain) = (publication.qos, publication.retain);
+        let (topic, payload) = (&publication.topic, &publication.payload);
+        self.publish_own(None, topic, payload, qos, retain, &properties);
+    }
+
+    /// The disk of the store is full, or has room again.
+    pub fn set_disk_full(&mut self, now: Millis, is_full: bool) {
+        self.peers.now = now;
+        self.is_disk_full = is_full;
     }
 
     /// Whether there is something to do with the store.

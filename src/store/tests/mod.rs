@@ -1,7 +1,6 @@
 //! The store on disk against the one in memory, whatever is done and wherever
 //! it is cut off.
 
-mod committer;
 mod damage;
 
 use std::fs;
