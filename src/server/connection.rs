@@ -342,7 +342,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.closing = outlook.close;
     }
 
-    /// Writes as much as the socket takes.
+    /// Writes as much as the stream takes.
     fn flush(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         while self.written < self.writing.len() {
             let bytes = &self.writing[self.written..];
@@ -353,6 +353,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         if !self.writing.is_empty() {
+            // A layer below may keep bytes that the socket didn't take.
+            match Pin::new(&mut self.stream).poll_flush(context) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(outcome) => outcome?,
+            }
             SPENT.set(Some(std::mem::take(&mut self.writing)));
             self.written = 0;
         }
@@ -379,6 +384,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         while !self.writing.is_empty() {
             let bytes = &self.writing[self.written..];
             self.stream.write_all(bytes).await?;
+            self.stream.flush().await?;
             self.take();
         }
         self.stream.shutdown().await

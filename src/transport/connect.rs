@@ -26,13 +26,34 @@ pub enum Endpoint {
     Unix(PathBuf),
 }
 
-/// Connects to `endpoint`. Every address of a host name is tried in turn, in
-/// the order of the resolver, until one answers.
+/// A server, and the layers that lead to it.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Where it listens.
+    pub endpoint: Endpoint,
+}
+
+impl From<Endpoint> for Target {
+    /// Plain MQTT, without any layer.
+    fn from(endpoint: Endpoint) -> Self {
+        Self { endpoint }
+    }
+}
+
+/// Connects to `target`: the socket first, then its layers from the lowest to
+/// the one that carries MQTT.
 ///
 /// # Errors
-/// The error of the last address that was tried, or one for which
-/// [`is_lookup_error`] is true.
-pub async fn connect(endpoint: &Endpoint) -> io::Result<Stream> {
+/// The error of the layer that failed; [`is_lookup_error`] tells whether it
+/// was the name of the host.
+pub async fn connect(target: &Target) -> io::Result<Stream> {
+    let stream = reach(&target.endpoint).await?;
+    Ok(stream)
+}
+
+/// Opens the socket. Every address of a host name is tried in turn, in the
+/// order of the resolver, until one answers.
+async fn reach(endpoint: &Endpoint) -> io::Result<Stream> {
     match endpoint {
         Endpoint::Unix(path) => Ok(UnixStream::connect(path).await?.into()),
         Endpoint::Tcp { host, port, bind } => {
@@ -142,7 +163,7 @@ mod tests {
                 port: listener.local_addr().expect("its address").port(),
                 bind: Some("127.0.0.1".to_owned()),
             };
-            let stream = connect(&endpoint).await.expect("connected");
+            let stream = connect(&endpoint.into()).await.expect("connected");
             assert!(matches!(stream, Stream::Tcp(tcp) if tcp.nodelay().expect("an option")));
         });
     }

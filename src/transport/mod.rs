@@ -6,5 +6,5 @@
 mod connect;
 mod stream;
 
-pub use connect::{Endpoint, connect, is_lookup_error};
+pub use connect::{Endpoint, Target, connect, is_lookup_error};
 pub use stream::Stream;

@@ -12,12 +12,12 @@ use super::url::Url;
 use crate::client::{ConnectOptions, Will};
 use crate::codec::{Properties, Property, QoS, Version};
 use crate::topic;
-use crate::transport::Endpoint;
+use crate::transport::{Endpoint, Target};
 
 /// What the common options say.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) endpoint: Endpoint,
+    pub(super) target: Target,
     pub(super) options: ConnectOptions,
     pub(super) properties: PropertySets,
     /// The topic of `-L`, if there is one.
@@ -69,7 +69,7 @@ impl Connection {
             ..ConnectOptions::default()
         };
         Ok(Self {
-            endpoint: endpoint(matches, url.as_ref())?,
+            target: endpoint(matches, url.as_ref())?.into(),
             options,
             properties,
             url_topic: url.map(|url| url.topic).filter(|topic| !topic.is_empty()),

@@ -7,7 +7,7 @@ use colored::Colorize;
 use super::failure::{Failure, complain};
 use crate::client::{ConnectError, DisconnectReason, RequestError};
 use crate::codec::{ReasonCode, Version};
-use crate::transport::{Endpoint, is_lookup_error};
+use crate::transport::{Endpoint, Target, is_lookup_error};
 
 // Exit codes beyond 1 are the numbers of libmosquitto's errors.
 const PROTOCOL: u8 = 2;
@@ -22,14 +22,14 @@ const PROTOCOL_TEXT: &str =
     "Error: A network protocol error occurred when communicating with the broker.";
 
 /// A failure to reach the broker at all.
-pub(super) fn unreachable(error: &io::Error, endpoint: &Endpoint) -> Failure {
+pub(super) fn unreachable(error: &io::Error, target: &Target) -> Failure {
     if is_lookup_error(error) {
         let hint = "is the name of the broker (-h) right, and does this machine have a network?";
         return Failure::Other("Unable to connect (Lookup error.).".to_owned(), 1)
             .with_hint(Some(hint.to_owned()));
     }
     let refused = error.kind() == io::ErrorKind::ConnectionRefused;
-    let hint = refused.then(|| match endpoint {
+    let hint = refused.then(|| match &target.endpoint {
         Endpoint::Tcp { host, port, .. } => format!(
             "nothing listens on {host} port {port}. Is the broker running, and does it accept \
              connections from other machines?"
