@@ -152,8 +152,12 @@ fn collision(mistake: &Diagnostic, earlier: &Listener) -> Diagnostic {
         .source
         .as_ref()
         .map_or_else(|| "the default listener".into(), ToString::to_string);
+    let what = match &earlier.bind {
+        Bind::Unix(path) => format!("the path {}", path.display()),
+        _ => format!("port {}", earlier.port),
+    };
     Diagnostic {
-        message: format!("port {} is already taken by {place}", earlier.port),
+        message: format!("{what} is already taken by {place}"),
         ..mistake
             .clone()
             .with_help("choose another port or address, or remove one of the two")

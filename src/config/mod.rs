@@ -35,7 +35,7 @@ mod value;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 pub use limits::Limits;
-pub use listener::{Bind, Listener, ProtocolVersions, Security, SocketDomain};
+pub use listener::{Bind, Listener, Protocol, ProtocolVersions, Security, SocketDomain};
 pub use log::{Log, LogDestination, LogType, LogTypes};
 pub use options::{OptionSpec, Scope};
 
@@ -66,6 +66,9 @@ pub struct Config {
     /// `set_tcp_nodelay`: whether small packets leave at once. Default: true,
     /// where Mosquitto has false; writes are batched anyway.
     pub set_tcp_nodelay: bool,
+    /// `websockets_headers_size`: the most that the HTTP request of a WebSocket
+    /// client may weigh, in bytes, 256 to 65535. Default: 4096.
+    pub websockets_headers_size: u16,
     /// What the author of the file should know though the broker can start.
     pub warnings: Vec<Diagnostic>,
 }
@@ -82,6 +85,7 @@ impl Default for Config {
             user: Some("mosquitto".into()),
             sys_interval: 10,
             set_tcp_nodelay: true,
+            websockets_headers_size: 4096,
             warnings: Vec::new(),
         }
     }

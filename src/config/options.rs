@@ -191,6 +191,11 @@ impl OptionSpec {
         self
     }
 
+    pub(super) const fn counts(mut self) -> Self {
+        self.repeat = Repeat::Counts;
+        self
+    }
+
     pub(super) const fn once(mut self) -> Self {
         self.repeat = Repeat::Forbidden;
         self

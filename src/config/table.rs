@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::options::{Feature, OptionSpec as O, Scope, Structure};
 use super::value::Kind::{
-    Choice, Destination, Flag, Limit, Number, NumberOrNone, Path, Period, Text, Versions,
+    Choice, Destination, Flag, Limit, Number, NumberOrNone, Path, Period, Protocol, Text, Versions,
 };
 use super::{LogType, LogTypes, SocketDomain};
 
@@ -29,9 +29,10 @@ static PSK: Feature = Feature {
     name: "TLS with pre-shared keys",
     instead: "remove the line and use `password_file` on a trusted network",
 };
-static WEBSOCKETS: Feature = Feature {
-    name: "WebSocket or HTTP listeners",
-    instead: "write `protocol mqtt`, or remove this listener; a WebSocket proxy can stand in front",
+static HTTP: Feature = Feature {
+    name: "HTTP server",
+    instead: "remove the line and let a web server such as nginx serve the files; subscribe to \
+              `$SYS/#` for the figures of the HTTP API",
 };
 static BRIDGE: Feature = Feature {
     name: "bridges",
@@ -48,10 +49,6 @@ static MOUNT: Feature = Feature {
 static MEMORY: Feature = Feature {
     name: "limits of memory",
     instead: "write `max_queued_messages`, `max_queued_bytes` or `max_inflight_messages`",
-};
-static PROXY: Feature = Feature {
-    name: "PROXY protocol",
-    instead: "remove the line and switch the PROXY protocol off in the proxy",
 };
 static CONTROL: Feature = Feature {
     name: "control API",
@@ -88,6 +85,12 @@ pub(super) static OPTIONS: &[O] = &[
     O::listener("socket_domain", "", Choice(&["ipv4", "ipv6"], |l, v| {
         l.socket_domain = Some(if v == "ipv4" { SocketDomain::Ipv4 } else { SocketDomain::Ipv6 });
     })),
+    O::listener("protocol", "mqtt", Protocol(|l, v| l.protocol = v)),
+    O::listener("websockets_origin", "", Text(|l, v| l.websockets_origins.push(v))).counts(),
+    O::listener("enable_proxy_protocol", "false", Choice(&["1", "2", "false", "0"], |l, v| {
+        l.proxy_protocol = v.parse().ok().filter(|version| *version != 0);
+    })),
+    O::listener("proxy_protocol_v2_require_tls", "false", Flag(|l, v| l.proxy_requires_tls = v)),
     O::listener("use_username_as_clientid", "false", Flag(|l, v| l.use_username_as_clientid = v)),
 
     // Limits and the rules of queueing and retaining.
@@ -139,6 +142,9 @@ pub(super) static OPTIONS: &[O] = &[
     O::global("pid_file", "", Path(|c, v| c.pid_file = Some(v))).once(),
     O::global("set_tcp_nodelay", "true", Flag(|c, v| c.set_tcp_nodelay = v)).reloaded(),
     O::global("sys_interval", "10", Number { min: 0, max: U16, set: |c, v| c.sys_interval = v as u32 }).reloaded(),
+    O::global("websockets_headers_size", "4096", NumberOrNone { min: 256, max: U16, set: |c, v| {
+        c.websockets_headers_size = v.map_or(4096, |v| v as u16);
+    } }),
     O::global("user", "mosquitto", Text(|c, v| c.user = Some(v))).once(),
 
     // Without effect, in Mosquitto too.
@@ -148,8 +154,7 @@ pub(super) static OPTIONS: &[O] = &[
     O::idle("autosave_on_changes", "it needs `persistence true`, in Mosquitto too"),
     O::idle("persistence_file", "it needs `persistence true`, in Mosquitto too"),
     O::idle("persistence_location", "it needs `persistence true`, in Mosquitto too"),
-    O::idle("websockets_headers_size", "it needs a listener with `protocol websockets`, in Mosquitto too"),
-    O::idle("websockets_log_level", "it needs a listener with `protocol websockets`, in Mosquitto too"),
+    O::idle("websockets_log_level", "it is a matter of libwebsockets; `log_type websockets` shows the handshakes"),
     O::idle("packet_buffer_size", "buffers take the size that they need"),
 
     // Not yet: persistence.
@@ -175,12 +180,8 @@ pub(super) static OPTIONS: &[O] = &[
     O::refused("psk_file", Scope::Security, &PSK),
     O::refused("psk_hint", Scope::Listener, &PSK),
 
-    // Not yet: other protocols on a listener.
-    O::harmless("protocol", Scope::Listener, &WEBSOCKETS, &["mqtt"]),
-    O::refused("http_dir", Scope::Listener, &WEBSOCKETS),
-    O::refused("websockets_origin", Scope::Listener, &WEBSOCKETS),
-    O::harmless("enable_proxy_protocol", Scope::Listener, &PROXY, &["false", "0"]),
-    O::refused("proxy_protocol_v2_require_tls", Scope::Listener, &PROXY),
+    // Not yet: a web server.
+    O::refused("http_dir", Scope::Listener, &HTTP),
 
     // Not yet: plugins.
     O::refused("auth_opt_*", Scope::Security, &PLUGINS),

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::credentials::Credentials;
 use super::hub::Hub;
+use super::ingress::Layers;
 use crate::broker::{Batch, ConnectionId, Core, Ended, Millis, Outlook, Policy, Work};
 use crate::codec::{Frame, Version};
 
@@ -38,6 +39,7 @@ pub(super) struct Door {
     pub(super) policy: Arc<Policy>,
     pub(super) credentials: Credentials,
     pub(super) max_packet_size: u32,
+    pub(super) layers: Layers,
 }
 
 /// Takes a connection in; the future serves it until it ends. It is kept

@@ -7,6 +7,7 @@ use tokio::io::DuplexStream;
 use super::connection::{Door, serve};
 use super::credentials::Credentials;
 use super::hub::Hub;
+use super::ingress::Layers;
 use crate::broker::Policy;
 use crate::client::{Client, ConnectError, ConnectOptions};
 use crate::codec::Version;
@@ -50,6 +51,7 @@ impl Links {
             }),
             credentials: Credentials::trusting(),
             max_packet_size: u32::MAX,
+            layers: Layers::none(),
         });
         tokio::spawn(serve(Arc::clone(&self.0), door, ours, "this process"));
         theirs

@@ -5,6 +5,7 @@
 //! | `mod.rs` | a broker from a configuration: bind, run, stop |
 //! | `hub.rs` | the core behind its lock, wake-ups, time |
 //! | `listener.rs` | sockets that accept |
+//! | `unix.rs` | Unix domain sockets among them |
 //! | `ingress.rs` | the layers between socket and MQTT |
 //! | `greeting.rs` | a connection before its session |
 //! | `connection.rs` | one connection's bytes |
@@ -26,10 +27,11 @@ mod log;
 mod process;
 #[cfg(test)]
 mod tests;
+mod unix;
 
 use std::fmt;
 use std::future::Future;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -44,7 +46,9 @@ use crate::config::{Config, Listener, LogType};
 use connection::Door;
 use credentials::Credentials;
 use hub::Hub;
+use ingress::Layers;
 pub use link::{Link, Links};
+use listener::Listening;
 use log::Logger;
 
 /// How long clients get to read that the broker ends.
@@ -67,7 +71,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Broker {
     hub: Arc<Hub>,
-    doors: Vec<(Arc<Door>, Vec<TcpListener>)>,
+    doors: Vec<(Arc<Door>, Vec<Listening>)>,
     addresses: Vec<SocketAddr>,
     no_delay: bool,
 }
@@ -110,23 +114,23 @@ impl Broker {
         // 0 is for connections within the process.
         for (number, listener) in (1..).zip(&config.listeners) {
             let door = door(number, listener, &config, Arc::clone(&hashing), &logger)?;
-            let (sockets, notices) = listener::bind(listener).map_err(StartError)?;
+            let user = config.user.as_deref();
+            let (sockets, notices) = listener::bind(listener, user).map_err(StartError)?;
             for notice in notices {
                 logger.write(LogType::Notice, &notice);
+            }
+            let mut lines: Vec<_> = sockets
+                .iter()
+                .map(|socket| socket.opening(listener.protocol))
+                .collect();
+            lines.dedup();
+            for line in &lines {
+                start(line);
             }
             doors.push((Arc::new(door), sockets));
         }
         let sockets = doors.iter().flat_map(|(_, sockets)| sockets);
-        let addresses: Vec<_> = sockets
-            .filter_map(|socket| socket.local_addr().ok())
-            .collect();
-        for address in &addresses {
-            let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };
-            start(&format!(
-                "Opening {family} listen socket on port {}.",
-                address.port()
-            ));
-        }
+        let addresses = sockets.filter_map(Listening::address).collect();
         let core = Core::new(settings(&config, &logger), 0);
         let hub = Arc::new(Hub::new(core, Instant::now(), logger));
         Ok(Self {
@@ -137,8 +141,8 @@ impl Broker {
         })
     }
 
-    /// The addresses that accept connections. A listener on port 0 shows here
-    /// which port the system gave it.
+    /// The addresses that accept connections, without Unix sockets. A listener
+    /// on port 0 shows here which port the system gave it.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
@@ -163,10 +167,11 @@ impl Broker {
         tasks.spawn(Arc::clone(&self.hub).keep_time());
         for (door, sockets) in self.doors {
             for socket in sockets {
-                let socket = tokio::net::TcpListener::from_std(socket)
+                let acceptor = socket
+                    .into_acceptor()
                     .map_err(|error| StartError(format!("cannot use a socket: {error}")))?;
                 let (hub, door) = (Arc::clone(&self.hub), Arc::clone(&door));
-                tasks.spawn(listener::accept(hub, door, socket, self.no_delay));
+                tasks.spawn(listener::accept(hub, door, acceptor, self.no_delay));
             }
         }
         self.hub
@@ -307,6 +312,7 @@ fn door(
         policy: Arc::new(policy),
         credentials: Credentials::load(&listener.security, hashing).map_err(fail)?,
         max_packet_size: config.limits.max_packet_size,
+        layers: Layers::new(listener, config),
     })
 }
 

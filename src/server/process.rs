@@ -52,13 +52,26 @@ impl Drop for PidFile {
 /// # Errors
 /// A user that doesn't exist, or a system that refuses.
 pub(super) fn drop_privileges(user: Option<&str>) -> Result<Option<String>, String> {
+    let Some((account, warning)) = account(user)? else {
+        return Ok(None);
+    };
+    become_user(account.uid, account.gid)
+        .map_err(|error| format!("cannot become user '{}': {error}", account.name))?;
+    Ok(warning)
+}
+
+/// Whom [`drop_privileges`] becomes, and its warning; none to stay who we are.
+///
+/// # Errors
+/// A user that doesn't exist.
+pub(super) fn account(user: Option<&str>) -> Result<Option<(User, Option<String>)>, String> {
     let Some(name) = user.filter(|name| *name != "root" && !name.is_empty()) else {
         return Ok(None);
     };
     if !getuid().is_root() {
         return Ok(None);
     }
-    let (account, warning) = match find(name)? {
+    let found = match find(name)? {
         Some(account) => (account, None),
         None if name == "mosquitto" => {
             let nobody = find("nobody")?.ok_or("there is neither a user mosquitto nor nobody")?;
@@ -72,9 +85,7 @@ pub(super) fn drop_privileges(user: Option<&str>) -> Result<Option<String>, Stri
             ));
         }
     };
-    become_user(account.uid, account.gid)
-        .map_err(|error| format!("cannot become user '{}': {error}", account.name))?;
-    Ok(warning)
+    Ok(Some(found))
 }
 
 fn find(name: &str) -> Result<Option<User>, String> {

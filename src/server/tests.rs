@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::connection::{Door, serve};
 use super::credentials::Credentials;
 use super::hub::Hub;
+use super::ingress::Layers;
 use super::log::Logger;
 use crate::broker::{Core, Policy, Settings};
 use crate::config::{Config, LogTypes};
@@ -43,6 +44,7 @@ fn hub() -> Result<(Arc<Hub>, Arc<Door>), String> {
         policy: Arc::new(Policy::default()),
         credentials: Credentials::trusting(),
         max_packet_size: 1_000_000,
+        layers: Layers::none(),
     };
     Ok((Arc::new(hub), Arc::new(door)))
 }
