@@ -4,10 +4,16 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio::net::{TcpSocket, UnixStream, lookup_host};
+use tokio::time::timeout;
 
-use super::Stream;
+use super::socks::{self, Proxy};
+use super::{Stream, websocket};
+
+/// How long the server, or a proxy, may take for the handshake of a layer.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,17 +32,38 @@ pub enum Endpoint {
     Unix(PathBuf),
 }
 
+impl Endpoint {
+    /// Host and port as they stand in a URL.
+    fn name(&self) -> String {
+        match self {
+            Self::Unix(_) => "localhost".to_owned(),
+            Self::Tcp { host, port, .. } if host.contains(':') && !host.starts_with('[') => {
+                format!("[{host}]:{port}")
+            }
+            Self::Tcp { host, port, .. } => format!("{host}:{port}"),
+        }
+    }
+}
+
 /// A server, and the layers that lead to it.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// Where it listens.
     pub endpoint: Endpoint,
+    /// The proxy on the way to a TCP port.
+    pub proxy: Option<Proxy>,
+    /// The path of the WebSocket connection that carries MQTT, if one does.
+    pub websocket: Option<String>,
 }
 
 impl From<Endpoint> for Target {
     /// Plain MQTT, without any layer.
     fn from(endpoint: Endpoint) -> Self {
-        Self { endpoint }
+        Self {
+            endpoint,
+            proxy: None,
+            websocket: None,
+        }
     }
 }
 
@@ -47,23 +74,40 @@ impl From<Endpoint> for Target {
 /// The error of the layer that failed; [`is_lookup_error`] tells whether it
 /// was the name of the host.
 pub async fn connect(target: &Target) -> io::Result<Stream> {
-    let stream = reach(&target.endpoint).await?;
+    let mut stream = reach(target).await?;
+    if let Some(path) = &target.websocket {
+        let name = target.endpoint.name();
+        stream = in_time(websocket::request(stream, &name, path)).await?;
+    }
     Ok(stream)
 }
 
-/// Opens the socket. Every address of a host name is tried in turn, in the
-/// order of the resolver, until one answers.
-async fn reach(endpoint: &Endpoint) -> io::Result<Stream> {
-    match endpoint {
-        Endpoint::Unix(path) => Ok(UnixStream::connect(path).await?.into()),
-        Endpoint::Tcp { host, port, bind } => {
-            let local = match bind {
-                Some(name) => resolve(name, 0).await?,
-                None => Vec::new(),
-            };
-            connect_tcp(&resolve(host, *port).await?, &local).await
+/// Opens the socket, through the proxy if there is one.
+async fn reach(target: &Target) -> io::Result<Stream> {
+    match (&target.endpoint, &target.proxy) {
+        (Endpoint::Unix(path), _) => Ok(UnixStream::connect(path).await?.into()),
+        (Endpoint::Tcp { host, port, bind }, None) => {
+            connect_host(host, *port, bind.as_deref()).await
+        }
+        (Endpoint::Tcp { host, port, bind }, Some(proxy)) => {
+            in_time(socks::connect(proxy, host, *port, bind.as_deref())).await
         }
     }
+}
+
+async fn in_time<T>(handshake: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+    timeout(PATIENCE, handshake).await.map_err(late)?
+}
+
+/// Connects to a TCP port. Every address of a host name is tried in turn, in
+/// the order of the resolver, until one answers.
+pub(super) async fn connect_host(host: &str, port: u16, bind: Option<&str>) -> io::Result<Stream> {
+    let local = match bind {
+        Some(name) => resolve(name, 0).await?,
+        None => Vec::new(),
+    };
+    connect_tcp(&resolve(host, port).await?, &local).await
 }
 
 async fn connect_tcp(remote: &[SocketAddr], local: &[SocketAddr]) -> io::Result<Stream> {
@@ -97,7 +141,7 @@ async fn connect_address(to: SocketAddr, from: Option<SocketAddr>) -> io::Result
 
 /// The addresses of `host`. One that is an address already is not asked for,
 /// which spares the resolver's thread.
-async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+pub(super) async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let bare = host
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))

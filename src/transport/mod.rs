@@ -13,4 +13,5 @@ pub mod websocket;
 
 pub use connect::{Endpoint, Target, connect, is_lookup_error};
 pub use early::Early;
+pub use socks::{Proxy, ProxyError};
 pub use stream::Stream;

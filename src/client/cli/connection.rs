@@ -8,11 +8,14 @@ use clap::ArgMatches;
 use super::failure::Failure;
 use super::properties::PropertySets;
 use super::refused;
-use super::url::Url;
+use super::url::{self, Url};
 use crate::client::{ConnectOptions, Will};
 use crate::codec::{Properties, Property, QoS, Version};
 use crate::topic;
 use crate::transport::{Endpoint, Target};
+
+/// Where brokers usually have MQTT over WebSocket; Mosquitto takes any path.
+const WEBSOCKET_PATH: &str = "/mqtt";
 
 /// What the common options say.
 #[derive(Debug)]
@@ -69,7 +72,7 @@ impl Connection {
             ..ConnectOptions::default()
         };
         Ok(Self {
-            target: endpoint(matches, url.as_ref())?.into(),
+            target: target(matches, url.as_ref())?,
             options,
             properties,
             url_topic: url.map(|url| url.topic).filter(|topic| !topic.is_empty()),
@@ -90,6 +93,15 @@ pub(super) fn bytes(matches: &ArgMatches, id: &str) -> Option<Vec<u8>> {
     matches
         .get_one::<OsString>(id)
         .map(|value| value.clone().into_vec())
+}
+
+fn target(matches: &ArgMatches, url: Option<&Url>) -> Result<Target, Failure> {
+    let websocket = matches.get_flag("ws") || url.is_some_and(|url| url.websocket);
+    Ok(Target {
+        endpoint: endpoint(matches, url)?,
+        proxy: text(matches, "proxy").map(url::proxy).transpose()?,
+        websocket: websocket.then(|| WEBSOCKET_PATH.to_owned()),
+    })
 }
 
 fn endpoint(matches: &ArgMatches, url: Option<&Url>) -> Result<Endpoint, Failure> {

@@ -125,9 +125,12 @@ fn base(name: &'static str, about: &'static str, usage: &'static str) -> Command
             value("port", 'p', "port", "port", "The broker's port [default: 1883]"),
             long_value("unix", "socket path", "Connect to a Unix domain socket instead")
                 .value_hint(ValueHint::FilePath),
-            value("url", 'L', "url", "URL", "User, password, host, port and topic at once: mqtt://[user[:password]@]host[:port]/topic")
+            value("url", 'L', "url", "URL", "User, password, host, port and topic at once: mqtt://[user[:password]@]host[:port]/topic, or ws://… for WebSocket")
                 .value_hint(ValueHint::Url),
             short_value("bind", 'A', "address", "The local address to connect from"),
+            long_flag("ws", "Speak MQTT over WebSocket"),
+            long_value("proxy", "proxy url", "Connect through a SOCKS5 proxy: socks5h://[user[:password]@]host[:port], or socks5://… to look up the broker's name here")
+                .value_hint(ValueHint::Url),
             value("username", 'u', "username", "username", "The user name")
                 .value_hint(ValueHint::Username),
             value("password", 'P', "pw", "password", "The password; anyone on this machine can see it while the program runs")

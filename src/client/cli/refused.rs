@@ -20,10 +20,6 @@ const PSK: &str = "TLS with pre-shared keys comes in a later version of Moustiqu
      a trusted network or a tunnel such as `ssh -L 1883:localhost:1883 HOST`";
 const ENGINE: &str = "OpenSSL engines are not supported; use a key file when TLS comes in a later version \
      of Moustique";
-const PROXY: &str = "proxies come in a later version of Moustique; until then use a tunnel such as \
-     `ssh -L 1883:BROKER:1883 PROXY`";
-const WEBSOCKET: &str =
-    "WebSocket comes in a later version of Moustique; connect to the broker's MQTT port instead";
 const SRV: &str =
     "SRV lookups come in a later version of Moustique; name the broker with -h and -p";
 const RATE: &str = "comes in a later version of Moustique; until then count lines, as in `mqtt-sub -t '#' | pv -l`";
@@ -63,8 +59,6 @@ const LATER: &[Later] = &[
     with_value("tls-engine-kpass-sha1", ENGINE),
     with_value("psk", PSK),
     with_value("psk-identity", PSK),
-    with_value("proxy", PROXY),
-    switch("ws", WEBSOCKET),
     Later {
         id: "srv",
         short: Some('S'),
@@ -84,11 +78,6 @@ const LATER: &[Later] = &[
 /// The error for an endpoint that means TLS.
 pub(super) fn tls(what: &str) -> Failure {
     Failure::plain(format_args!("{what}: {TLS}."))
-}
-
-/// The error for an endpoint that means WebSocket.
-pub(super) fn websocket(what: &str) -> Failure {
-    Failure::plain(format_args!("{what}: {WEBSOCKET}."))
 }
 
 pub(super) fn arguments() -> impl Iterator<Item = Arg> {

@@ -7,12 +7,14 @@ use colored::Colorize;
 use super::failure::{Failure, complain};
 use crate::client::{ConnectError, DisconnectReason, RequestError};
 use crate::codec::{ReasonCode, Version};
-use crate::transport::{Endpoint, Target, is_lookup_error};
+use crate::transport::{Endpoint, ProxyError, Target, is_lookup_error};
 
 // Exit codes beyond 1 are the numbers of libmosquitto's errors.
 const PROTOCOL: u8 = 2;
 const NOT_CONNECTED: u8 = 4;
 const LOST: u8 = 7;
+const NOT_AUTHORISED: u8 = 11;
+const PROXY: u8 = 16;
 const KEEP_ALIVE: u8 = 19;
 const OVERSIZE: u8 = 25;
 /// The exit code of `-W`.
@@ -28,7 +30,14 @@ pub(super) fn unreachable(error: &io::Error, target: &Target) -> Failure {
         return Failure::Other("Unable to connect (Lookup error.).".to_owned(), 1)
             .with_hint(Some(hint.to_owned()));
     }
+    if let Some(error) = ProxyError::of(error) {
+        return past_proxy(error);
+    }
     let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+    if refused && let Some(proxy) = &target.proxy {
+        let hint = format!("no proxy listens on {} port {}", proxy.host, proxy.port);
+        return Failure::plain(system_text(error)).with_hint(Some(hint));
+    }
     let hint = refused.then(|| match &target.endpoint {
         Endpoint::Tcp { host, port, .. } => format!(
             "nothing listens on {host} port {port}. Is the broker running, and does it accept \
@@ -37,6 +46,16 @@ pub(super) fn unreachable(error: &io::Error, target: &Target) -> Failure {
         Endpoint::Unix(path) => format!("nothing listens on {}", path.display()),
     });
     Failure::plain(system_text(error)).with_hint(hint)
+}
+
+/// A proxy that doesn't lead to the broker.
+fn past_proxy(error: &ProxyError) -> Failure {
+    let (text, code) = match error {
+        ProxyError::NotConnected(_) => ("The client is not currently connected.", NOT_CONNECTED),
+        ProxyError::NotAuthorised => ("Authorisation failed.", NOT_AUTHORISED),
+        ProxyError::Failed(_) => ("Proxy error.", PROXY),
+    };
+    Failure::Other(format!("Error: {text}"), code).with_hint(Some(format!("{error}")))
 }
 
 /// The system's words for an error, without the number that Rust appends.

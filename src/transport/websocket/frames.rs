@@ -154,7 +154,10 @@ impl Frames {
             }
             OpCode::Control(_) => self.control.clear(),
             OpCode::Data(Data::Text) => {
-                return self.fail(CloseCode::Unsupported, "a WebSocket text frame");
+                return self.fail(
+                    CloseCode::Unsupported,
+                    "a WebSocket text frame where MQTT takes binary ones",
+                );
             }
             OpCode::Data(kind) if (kind == Data::Continue) != self.fragmented => {
                 return self.fail(CloseCode::Protocol, "WebSocket fragments out of order");

@@ -8,8 +8,8 @@ use tungstenite::error::{Error, ProtocolError};
 use tungstenite::handshake::client::{self, generate_key};
 use tungstenite::handshake::derive_accept_key;
 use tungstenite::handshake::machine::TryParse;
-use tungstenite::handshake::server::{self, create_response, write_response};
-use tungstenite::http::{HeaderMap, HeaderValue, StatusCode};
+use tungstenite::handshake::server::{self, create_response};
+use tungstenite::http::{HeaderMap, StatusCode};
 
 use super::{Role, WebSocket};
 use crate::transport::Stream;
@@ -86,7 +86,7 @@ impl Refusal {
 /// The stream failed, or the client was told why it is refused: then the error
 /// is of kind [`io::ErrorKind::InvalidData`] and says the same.
 pub async fn accept(mut stream: Stream, rules: &Rules) -> io::Result<Accepted> {
-    let mut received = Vec::new();
+    let mut received = Vec::with_capacity(1024.min(rules.max_head));
     let verdict = loop {
         match server::Request::try_parse(&received) {
             Ok(Some((length, request))) => {
@@ -119,7 +119,8 @@ pub async fn accept(mut stream: Stream, rules: &Rules) -> io::Result<Accepted> {
             // What is closed with something unread is reset, and the client
             // might not read why. It has the time that a handshake has.
             let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
-            Err(io::Error::new(io::ErrorKind::InvalidData, refusal.text))
+            let told = format!("answered {}: {}", refusal.status, refusal.text);
+            Err(io::Error::new(io::ErrorKind::InvalidData, told))
         }
     }
 }
@@ -136,7 +137,7 @@ fn too_long(limit: usize) -> Refusal {
 
 /// The answer to a request that is well-formed HTTP.
 fn judge(request: &server::Request, rules: &Rules) -> Result<Vec<u8>, Refusal> {
-    let mut response = create_response(request).map_err(|error| explain(&error))?;
+    let response = create_response(request).map_err(|error| explain(&error))?;
     let headers = request.headers();
     let origin = headers.get("Origin").and_then(|value| value.to_str().ok());
     if !rules.origins.is_empty()
@@ -158,13 +159,18 @@ fn judge(request: &server::Request, rules: &Rules) -> Result<Vec<u8>, Refusal> {
             },
         ));
     }
-    if let Some(name) = subprotocol(headers)? {
-        let value = HeaderValue::from_static(name);
-        response.headers_mut().insert(PROTOCOL_HEADER, value);
-    }
-    let mut bytes = Vec::new();
-    write_response(&mut bytes, &response).map_err(|error| explain(&error))?;
-    Ok(bytes)
+    // There are clients that know these names by their usual spelling only,
+    // so this is written here and not by tungstenite.
+    let accept = &response.headers()["Sec-WebSocket-Accept"];
+    let accept = accept.to_str().unwrap_or_default();
+    let protocol = subprotocol(headers)?
+        .map(|name| format!("{PROTOCOL_HEADER}: {name}\r\n"))
+        .unwrap_or_default();
+    Ok(format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n{protocol}\r\n"
+    )
+    .into_bytes())
 }
 
 /// The first of the client's subprotocols that is ours. A client that names
@@ -199,7 +205,8 @@ fn explain(error: &Error) -> Refusal {
     };
     match error {
         Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => {
-            upgrade(format!("{HERE}, version 13.")).with_header("Sec-WebSocket-Version: 13")
+            upgrade(format!("{HERE}, version 13."))
+                .with_header("Upgrade: websocket\r\nSec-WebSocket-Version: 13")
         }
         Error::Protocol(
             ProtocolError::MissingConnectionUpgradeHeader
@@ -321,13 +328,13 @@ mod tests {
                 Some("mqtt"),
             ),
         ] {
-            let text = answer(offer, &[]).to_lowercase();
-            assert!(text.starts_with("http/1.1 101 "), "{text}");
-            assert!(text.contains("s3pplmbitxaq9kygzzhzrbk+xoo="), "{text}");
-            let line = taken.map(|name| format!("sec-websocket-protocol: {name}\r\n"));
+            let text = answer(offer, &[]);
+            assert!(text.starts_with("HTTP/1.1 101 "), "{text}");
+            assert!(text.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{text}");
+            let line = taken.map(|name| format!("Sec-WebSocket-Protocol: {name}\r\n"));
             match line {
                 Some(line) => assert!(text.contains(&line), "{text}"),
-                None => assert!(!text.contains("protocol:"), "{text}"),
+                None => assert!(!text.contains("Protocol:"), "{text}"),
             }
         }
         assert!(answer("Sec-WebSocket-Protocol: amqp\r\n", &[]).starts_with("HTTP/1.1 400 "));
