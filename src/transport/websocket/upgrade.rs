@@ -2,8 +2,10 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 use tungstenite::error::{Error, ProtocolError};
 use tungstenite::handshake::client::{self, generate_key};
 use tungstenite::handshake::derive_accept_key;
@@ -20,6 +22,9 @@ const PROTOCOL_HEADER: &str = "Sec-WebSocket-Protocol";
 
 /// The longest answer to our own request, in bytes.
 const MAX_ANSWER: usize = 16 * 1024;
+
+/// How long a client that is refused may take to read why.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// What a server asks of those who connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,8 +122,9 @@ pub async fn accept(mut stream: Stream, rules: &Rules) -> io::Result<Accepted> {
             stream.write_all(&refusal.bytes()).await?;
             stream.shutdown().await?;
             // What is closed with something unread is reset, and the client
-            // might not read why. It has the time that a handshake has.
-            let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+            // might not read why.
+            let drained = async { tokio::io::copy(&mut stream, &mut tokio::io::sink()).await };
+            let _ = timeout(LINGER, drained).await;
             let told = format!("answered {}: {}", refusal.status, refusal.text);
             Err(io::Error::new(io::ErrorKind::InvalidData, told))
         }
