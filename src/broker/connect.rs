@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::connection::{ConnectionId, Stage};
 use super::publication::{MessageProperties, Publication};
+use super::publish::LONG_TOPIC;
 use super::session::Will;
 use super::timers::{Millis, Timer};
 use super::{Core, Policy, Refusal};
@@ -124,7 +125,7 @@ impl Core {
     /// Checks everything that a CONNECT asks for, in Mosquitto's order, and
     /// finds the client identifier.
     fn admit(
-        &self,
+        &mut self,
         policy: &Policy,
         connect: &Connect<'_>,
         decision: Decision,
@@ -152,10 +153,14 @@ impl Core {
         if decision == Decision::Denied {
             return Err(Refusal::NotAuthorized);
         }
-        if let Some(will) = &connect.will
-            && !super::publish::may_write(policy, &client_id, connect.username, will.topic)
-        {
-            return Err(Refusal::NotAuthorized);
+        if let Some(will) = &connect.will {
+            let topic = policy.mounted(will.topic);
+            if topic.len() > usize::from(u16::MAX) {
+                return Err(LONG_TOPIC);
+            }
+            if !super::publish::may_write(policy, &client_id, connect.username, &topic) {
+                return Err(Refusal::NotAuthorized);
+            }
         }
         let here = self.connected_by_listener.get(&policy.listener);
         let full = self.connected >= self.peers.settings.max_connections
@@ -163,6 +168,9 @@ impl Core {
         // A client that takes its own session over needs no further place.
         if full && !self.is_connected(&client_id) {
             return Err(Refusal::TooManyConnections);
+        }
+        if !self.clients.contains_key(&client_id) {
+            self.check_room()?;
         }
         Ok(client_id)
     }
@@ -213,14 +221,15 @@ impl Core {
             .settings
             .max_inflight_messages
             .min(crate::property!(connect.properties, ReceiveMaximum).unwrap_or(u16::MAX));
+        let byte_window = self.peers.settings.max_inflight_bytes;
         let will = connect
             .will
             .as_ref()
-            .map(|will| Box::new(stored_will(will)));
+            .map(|will| Box::new(stored_will(will, policy)));
         let keep_alive = self.peers.settings.keep_alive(connect.keep_alive);
         let aliases = crate::property!(connect.properties, TopicAliasMaximum)
             .unwrap_or(0)
-            .min(self.peers.settings.max_topic_alias_broker);
+            .min(policy.max_topic_alias_broker);
 
         let Some(connection) = self.peers.connection(id) else {
             return;
@@ -242,8 +251,10 @@ impl Core {
             session.version = connect.version;
             session.username = connect.username.map(Into::into);
             session.policy = Arc::clone(policy);
+            session.source = None;
             session.expiry = expiry;
             session.will = will;
+            session.outgoing.limit_bytes(byte_window);
             session.outgoing.resume(window);
             session.incoming.resume();
         }
@@ -271,6 +282,7 @@ impl Core {
         };
         self.greet(id, policy, resumed.is_some(), &granted);
         self.peers.pump(id);
+        self.rehome();
     }
 
     /// CONNACK, with the properties in Mosquitto's order.
@@ -388,11 +400,12 @@ fn made_up_id(prefix: &str, nonce: u128) -> String {
     )
 }
 
-fn stored_will(will: &crate::codec::Will<'_>) -> Will {
+fn stored_will(will: &crate::codec::Will<'_>, policy: &Policy) -> Will {
     let properties = MessageProperties::new(&will.properties);
     Will {
         publication: Publication {
-            topic: will.topic.into(),
+            topic: policy.mounted(will.topic).into(),
+            weight: None,
             payload: bytes::Bytes::copy_from_slice(will.payload),
             properties: bytes::Bytes::copy_from_slice(&properties.kept),
             qos: will.qos,

@@ -14,6 +14,7 @@
 //! | `fanout.rs` | one publication while it is handed out |
 //! | `peers.rs` | the way into outboxes and queues, and acknowledgements |
 //! | `pressure.rs` | publishers that wait for a full receiver |
+//! | `memory.rs` | what is held for clients, and `memory_limit` |
 //! | `subscribe.rs` | SUBSCRIBE and UNSUBSCRIBE |
 //! | `subscriptions.rs` | who is interested in what; routes |
 //! | `retained.rs` | the last message of each topic |
@@ -26,6 +27,7 @@ mod connect;
 mod connection;
 mod fanout;
 mod lifetime;
+mod memory;
 mod peers;
 mod pressure;
 mod publication;
@@ -57,6 +59,7 @@ pub use timers::Millis;
 use crate::codec::{Ack, AckKind, Disconnect, Packet, Properties, ReasonCode, Version};
 use crate::config::LogType;
 use connection::{Connection, Stage};
+use memory::Ledger;
 use peers::Peers;
 use retained::Retained;
 use session::SessionId;
@@ -78,7 +81,11 @@ pub struct Core {
     clients: HashMap<Arc<str>, SessionId>,
     subscriptions: Subscriptions,
     retained: Retained,
+    /// What the listeners ask of their clients, by their numbers.
+    policies: HashMap<usize, Arc<Policy>>,
     sys: sys::Sys,
+    /// More is held for clients than `memory_limit` allows.
+    over_limit: bool,
     last_generation: u32,
     connected: usize,
     /// The same by the number of the listener.
@@ -138,11 +145,16 @@ impl Core {
                 effects: Effects::default(),
                 stats: Stats::default(),
                 spare: Vec::new(),
+                orphans: Vec::new(),
+                outboxes: 0,
+                ledger: Ledger::default(),
             },
             clients: HashMap::new(),
             subscriptions: Subscriptions::default(),
             retained: Retained::default(),
+            policies: HashMap::new(),
             sys: sys::Sys::new(now),
+            over_limit: false,
             last_generation: 0,
             connected: 0,
             connected_by_listener: HashMap::new(),
@@ -150,6 +162,13 @@ impl Core {
         broker.start_sys();
         broker.start_expiry();
         broker
+    }
+
+    /// Makes the policy of a listener known, or puts it in the place of an
+    /// earlier one. The rights of clients that are gone are asked for in it
+    /// ([`Settings::check_retain_source`]).
+    pub fn set_policy(&mut self, policy: Arc<Policy>) {
+        self.policies.insert(policy.listener, policy);
     }
 
     /// The effects of the events since the last call, to be drained.
@@ -176,6 +195,7 @@ impl Core {
             version: Version::V311,
             is_bridge: false,
             outbox: Vec::new(),
+            counted: 0,
             told: false,
             patience: 0,
             heard: now,
@@ -228,6 +248,8 @@ impl Core {
             return;
         }
         self.peers.pump(id);
+        self.rehome();
+        self.watch_memory();
     }
 
     fn handle(
@@ -321,7 +343,9 @@ impl Core {
     pub fn take(&mut self, now: Millis, id: ConnectionId) -> Option<Work> {
         self.peers.now = now;
         let more = self.peers.pump(id);
+        self.rehome();
         self.peers.let_go(id);
+        self.peers.outboxes -= std::mem::take(&mut self.peers.connection(id)?.counted);
         let connection = self.peers.connection(id)?;
         connection.told = false;
         connection.stalled = false;
@@ -384,7 +408,10 @@ impl Core {
             self.detach(id, true);
         }
         self.peers.let_go(id);
-        self.peers.connections.try_remove(id.slot());
+        if let Some(connection) = self.peers.connections.try_remove(id.slot()) {
+            self.peers.outboxes -= connection.counted;
+        }
+        self.watch_memory();
     }
 
     /// Ends a connection from our side, with the word that its version has.
@@ -440,6 +467,7 @@ impl Core {
                 Timer::Sys => self.update_sys(),
             }
         }
+        self.watch_memory();
     }
 
     fn clear_expired_retained(&mut self) {

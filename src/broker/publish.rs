@@ -6,13 +6,17 @@ use super::batch::Batch;
 use super::connection::ConnectionId;
 use super::fanout::{Fanout, Frames};
 use super::publication::MessageProperties;
-use super::session::{Session, SessionId, Will};
+use super::session::{Session, SessionId, Source, Will};
 use super::subscriptions::Route;
 use super::{Core, Policy, Refusal};
 use crate::auth::Access;
 use crate::codec::{AckKind, Frame, Publish, QoS, ReasonCode};
 use crate::config::LogType;
 use crate::session::Received;
+
+/// What no packet has room for (1.5.4).
+pub(super) const LONG_TOPIC: Refusal =
+    Refusal::Unexpected("a topic name that is too long with the mount point");
 
 impl Core {
     pub(super) fn publish(
@@ -33,7 +37,7 @@ impl Core {
         let Some(connection) = self.peers.connection(id) else {
             return Ok(());
         };
-        let version = connection.version;
+        let (version, mount) = (connection.version, connection.policy.mount_point.len());
         if publish.qos as u8 > connection.policy.max_qos {
             return Err(Refusal::QoS);
         }
@@ -59,16 +63,33 @@ impl Core {
                 self.peers.now,
             );
             fanout.publisher = Some(session);
+            if publish.retain {
+                fanout.source = self.peers.session(session).map(Session::source);
+            }
+            fanout.mount = mount;
+            fanout.ledger = self.peers.ledger();
             fanout.batch = Some(batch);
             if properties.alias.is_none() {
                 fanout.frames = Frames::received(frame, version, publish.qos);
             }
-            let matched = self.distribute(&route, &mut fanout);
-            // Only PUBACK tells that nobody listens, as in Mosquitto.
-            if matched || publish.qos != QoS::AtLeastOnce {
-                ReasonCode::SUCCESS
-            } else {
-                ReasonCode::NO_MATCHING_SUBSCRIBERS
+            match self.check_room_for(&route, &fanout) {
+                Ok(()) => {
+                    let matched = self.distribute(&route, &mut fanout);
+                    // Only PUBACK tells that nobody listens, as in Mosquitto.
+                    if matched || publish.qos != QoS::AtLeastOnce {
+                        ReasonCode::SUCCESS
+                    } else {
+                        ReasonCode::NO_MATCHING_SUBSCRIBERS
+                    }
+                }
+                Err(full) => {
+                    self.peers.stats.dropped += 1;
+                    self.refuse_publish(session, publish, full.reason());
+                    if version != crate::codec::Version::V5 && publish.qos != QoS::AtMostOnce {
+                        return Err(full);
+                    }
+                    full.reason()
+                }
             }
         };
         match publish.qos {
@@ -132,12 +153,16 @@ impl Core {
             }
         };
         if let Some(last) = &connection.last_route
-            && *last.topic == *topic
+            && connection.policy.seen(&last.topic) == Some(topic)
             && self.subscriptions.is_current(last)
         {
             return Ok(Arc::clone(last));
         }
-        Ok(self.subscriptions.route(topic, merge))
+        let topic = connection.policy.mounted(topic);
+        if topic.len() > usize::from(u16::MAX) {
+            return Err(LONG_TOPIC);
+        }
+        Ok(self.subscriptions.route(&topic, merge))
     }
 
     /// Whether a message of QoS 2 is not a repeat.
@@ -213,7 +238,8 @@ impl Core {
             if fanout.payload.is_empty() {
                 self.retained.clear(fanout.topic);
             } else {
-                self.retained.set(fanout.detached());
+                let source = fanout.source.take();
+                self.retained.set(fanout.detached(), source);
             }
         }
         for target in &route.targets {
@@ -221,9 +247,12 @@ impl Core {
         }
         for &group in &route.groups {
             let peers = &self.peers;
-            let chosen = self
-                .subscriptions
-                .choose(group, |session| peers.rank(session));
+            let (topic, size) = (fanout.topic, fanout.payload.len());
+            let chosen = self.subscriptions.choose(
+                group,
+                |session| peers.rank(session, size),
+                |target| peers.takes(target, topic, || fanout.delivery_of(group)),
+            );
             if let Some(target) = chosen {
                 self.peers.deliver(fanout, &target, Some(group));
             }
@@ -246,18 +275,19 @@ impl Core {
         };
         // Rights are asked again: they may have changed since CONNECT.
         if session.may_write(&will.publication.topic) {
-            self.publish_will(id, *will);
+            let source = session.source();
+            self.publish_will(id, source, *will);
         }
     }
 
     /// Publishes the will of a session that ends.
-    pub(super) fn publish_last_will(&mut self, session: &Session, will: Will) {
+    pub(super) fn publish_last_will(&mut self, session: &mut Session, will: Will) {
         if session.may_write(&will.publication.topic) {
-            self.publish_will(session.id, will);
+            self.publish_will(session.id, session.source(), will);
         }
     }
 
-    fn publish_will(&mut self, session: SessionId, will: Will) {
+    fn publish_will(&mut self, session: SessionId, source: Arc<Source>, will: Will) {
         let publication = will.publication;
         let mut live = publication.properties.to_vec();
         if let Some(seconds) = will.expiry {
@@ -271,7 +301,7 @@ impl Core {
         };
         let (qos, retain) = (publication.qos, publication.retain);
         self.publish_own(
-            Some(session),
+            Some((session, source)),
             &publication.topic,
             &publication.payload,
             qos,
@@ -280,11 +310,11 @@ impl Core {
         );
     }
 
-    /// Publishes a message that no connection sent. `publisher`: whose 'no
-    /// local' subscriptions it doesn't reach.
+    /// Publishes a message that no connection sent. `publisher`: whose message
+    /// it is; 'no local' subscriptions of that session are not reached.
     pub(super) fn publish_own(
         &mut self,
-        publisher: Option<SessionId>,
+        publisher: Option<(SessionId, Arc<Source>)>,
         topic: &str,
         payload: &[u8],
         qos: QoS,
@@ -297,7 +327,13 @@ impl Core {
             .route(topic, !self.peers.settings.allow_duplicate_messages);
         let now = self.peers.now;
         let mut fanout = Fanout::new(&route.topic, payload, qos, retain, properties, now);
-        fanout.publisher = publisher;
+        (fanout.publisher, fanout.source) = publisher.unzip();
+        fanout.ledger = self.peers.ledger();
+        // A will is a client's; what the broker tells of itself, it may keep.
+        if fanout.publisher.is_some() && self.check_room_for(&route, &fanout).is_err() {
+            self.peers.stats.dropped += 1;
+            return;
+        }
         self.distribute(&route, &mut fanout);
     }
 }

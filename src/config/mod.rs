@@ -19,12 +19,19 @@
 
 use std::path::{Path, PathBuf};
 
+mod bridge;
+mod bridge_read;
+#[cfg(test)]
+mod bridge_tests;
 mod build;
 mod diagnostic;
+mod docs;
+mod effective;
 mod limits;
 mod line;
 mod listener;
 mod log;
+pub mod manual;
 mod options;
 mod read;
 mod spelling;
@@ -33,13 +40,22 @@ mod table;
 mod tests;
 mod value;
 
+pub use bridge::{
+    Bridge, BridgeAddress, BridgeIdentity, BridgeTls, BridgeTopic, BridgeTransport, Direction,
+    ReloadType, RestartTimeout, Secret, StartType, TcpKeepalive,
+};
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity};
+pub use effective::Effective;
 pub use limits::Limits;
 pub use listener::{Bind, Listener, Protocol, ProtocolVersions, Security, SocketDomain};
 pub use log::{Log, LogDestination, LogType, LogTypes};
 pub use options::{OptionSpec, Scope};
 
 use read::{Draft, Origin};
+
+/// Whether the broker can run bridges. While it cannot, each `connection` is
+/// refused, though all its lines are read and checked.
+const BRIDGES_RUN: bool = false;
 
 /// The configuration of a broker. `Default` is what it does without a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +70,8 @@ pub struct Config {
     pub allow_anonymous: Option<bool>,
     /// Limits for all listeners together.
     pub limits: Limits,
+    /// The connections to other brokers. Default: none.
+    pub bridges: Vec<Bridge>,
     /// Where the log goes and what it contains.
     pub log: Log,
     /// `pid_file`: where the number of the process is written. Default: nowhere.
@@ -80,6 +98,7 @@ impl Default for Config {
             local_only: true,
             allow_anonymous: None,
             limits: Limits::default(),
+            bridges: Vec::new(),
             log: Log::default(),
             pid_file: None,
             user: Some("mosquitto".into()),
@@ -101,9 +120,22 @@ impl Config {
     ///
     /// All mistakes in the files, or the one reason why the file cannot be read.
     pub fn load(path: &Path) -> Result<Self, Diagnostics> {
-        let mut draft = Draft::default();
+        let mut draft = Draft::new(BRIDGES_RUN);
         draft.read_file(path, Origin::Main);
-        build::build(draft)
+        build::build(&mut draft)
+    }
+
+    /// As [`Config::load`], with the text of what then holds.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`].
+    pub fn explain(path: &Path) -> Result<(Self, Effective), Diagnostics> {
+        let mut draft = Draft::new(BRIDGES_RUN);
+        draft.read_file(path, Origin::Main);
+        let config = build::build(&mut draft)?;
+        let effective = Effective::new(&draft, &config);
+        Ok((config, effective))
     }
 
     /// Reads a configuration from memory; `source` stands for the file in
@@ -113,9 +145,17 @@ impl Config {
     ///
     /// All mistakes in the text.
     pub fn parse(text: &str, source: &str) -> Result<Self, Diagnostics> {
-        let mut draft = Draft::default();
+        let mut draft = Draft::new(BRIDGES_RUN);
         draft.read_text(text, source, Origin::Text);
-        build::build(draft)
+        build::build(&mut draft)
+    }
+
+    /// As [`Config::parse`] for a broker that can run bridges.
+    #[cfg(test)]
+    fn parse_with_bridges(text: &str, source: &str) -> Result<Self, Diagnostics> {
+        let mut draft = Draft::new(true);
+        draft.read_text(text, source, Origin::Text);
+        build::build(&mut draft)
     }
 
     /// Listens on a port of the loopback addresses, as `-p` on the command line

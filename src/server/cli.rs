@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::hub::Hub;
 use super::process::{self, PidFile};
 use super::{Broker, StartError, runtime};
+use crate::auth::{Acl, LoadError, PasswordFile};
 use crate::config::{Config, LogType, LogTypes};
 
 /// What Mosquitto exits with after a start that failed, and after a bad
@@ -61,6 +62,16 @@ pub fn command() -> Command {
                 ),
         )
         .arg(
+            Arg::new("test-config")
+                .long("test-config")
+                .requires("config")
+                .action(ArgAction::SetTrue)
+                .help(
+                    "Check FILE and the files that it names, print what it says in effect, \
+                     and end",
+                ),
+        )
+        .arg(
             Arg::new("verbose")
                 .short('v')
                 .long("verbose")
@@ -99,6 +110,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return fail(&format!("Error: {}", text.trim_end()), MISCONFIGURED);
         }
     };
+    if matches.get_flag("test-config") {
+        return match test_config(&matches) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(text) => fail(&text, MISCONFIGURED),
+        };
+    }
     let config = match configure(&matches) {
         Ok(config) => config,
         Err(text) => return fail(&text, MISCONFIGURED),
@@ -115,10 +132,15 @@ fn fail(text: &str, code: u8) -> ExitCode {
 }
 
 fn configure(matches: &ArgMatches) -> Result<Config, String> {
-    let mut config = match matches.get_one::<PathBuf>("config") {
+    let config = match matches.get_one::<PathBuf>("config") {
         Some(path) => Config::load(path).map_err(|mistakes| mistakes.to_string())?,
         None => Config::default(),
     };
+    with_arguments(config, matches)
+}
+
+/// What the command line changes in a configuration.
+fn with_arguments(mut config: Config, matches: &ArgMatches) -> Result<Config, String> {
     for port in matches.get_many::<u16>("port").into_iter().flatten() {
         config
             .add_loopback_port(*port)
@@ -128,6 +150,62 @@ fn configure(matches: &ArgMatches) -> Result<Config, String> {
         config.log.types = LogTypes::ALL;
     }
     Ok(config)
+}
+
+/// `--test-config`: checks the configuration and the files of its listeners, and
+/// prints what it says in effect.
+fn test_config(matches: &ArgMatches) -> Result<(), String> {
+    let path = matches
+        .get_one::<PathBuf>("config")
+        .ok_or("Error: --test-config needs -c FILE.")?;
+    let (config, effective) = Config::explain(path).map_err(|mistakes| mistakes.to_string())?;
+    let config = with_arguments(config, matches)?;
+    let mut mistakes = Vec::new();
+    let mut remarks: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
+    for (option, file) in files(&config) {
+        if let Err(error) = read_rights(option, file, &mut remarks) {
+            let text = error.to_string();
+            let place = effective.blame(option, file, &text);
+            // What is wrong in the file has its place there.
+            let place = place.filter(|_| error.problems().is_empty());
+            mistakes.push(place.map_or(text, |diagnostic| {
+                let help = "write the path of a file that this user can read; mqtt-passwd(1) \
+                            makes password files";
+                diagnostic.with_help(help).to_string()
+            }));
+        }
+    }
+    for remark in remarks {
+        let _ = writeln!(std::io::stderr(), "{remark}");
+    }
+    if !mistakes.is_empty() {
+        return Err(mistakes.join("\n"));
+    }
+    write!(std::io::stdout(), "{effective}").map_err(|error| format!("Error: {error}."))
+}
+
+/// The files about users and rights, each once, with the option that names it.
+fn files(config: &Config) -> Vec<(&'static str, &Path)> {
+    let mut files = Vec::new();
+    for security in config.listeners.iter().map(|listener| &listener.security) {
+        let password_file = security.password_file.as_deref();
+        let acl_file = security.acl_file.as_deref();
+        files.extend(password_file.map(|file| ("password_file", file)));
+        files.extend(acl_file.map(|file| ("acl_file", file)));
+    }
+    files.sort_unstable();
+    files.dedup();
+    files
+}
+
+/// Reads a password or ACL file as the broker would at its start.
+fn read_rights(option: &str, file: &Path, remarks: &mut Vec<String>) -> Result<(), LoadError> {
+    if option == "password_file" {
+        return PasswordFile::load(file).map(drop);
+    }
+    let acl = Acl::load(file)?;
+    remarks.extend(acl.warnings().iter().map(ToString::to_string));
+    Ok(())
 }
 
 /// Starts in order: sockets and files, background, privileges, threads.

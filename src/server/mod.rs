@@ -131,7 +131,10 @@ impl Broker {
         }
         let sockets = doors.iter().flat_map(|(_, sockets)| sockets);
         let addresses = sockets.filter_map(Listening::address).collect();
-        let core = Core::new(settings(&config, &logger), 0);
+        let mut core = Core::new(settings(&config, &logger), 0);
+        for (door, _) in &doors {
+            core.set_policy(Arc::clone(&door.policy));
+        }
         let hub = Arc::new(Hub::new(core, Instant::now(), logger));
         Ok(Self {
             hub,
@@ -301,11 +304,13 @@ fn door(
         versions: [3, 4, 5].map(|version| listener.accept_protocol_versions.contains(version)),
         max_qos: listener.max_qos,
         max_topic_alias: listener.max_topic_alias,
+        max_topic_alias_broker: listener.max_topic_alias_broker,
         max_connections: limit(listener.max_connections),
         allow_zero_length_client_id: listener.allow_zero_length_clientid,
         auto_id_prefix: listener.auto_id_prefix.clone(),
         use_username_as_client_id: listener.use_username_as_clientid,
         client_id_prefix: listener.clientid_prefixes.clone(),
+        mount_point: listener.mount_point.clone(),
         acl: acl.map(Arc::new),
     };
     Ok(Door {
@@ -335,8 +340,10 @@ fn settings(config: &Config, logger: &Logger) -> Settings {
             0 => u16::MAX,
             window => window,
         },
+        max_inflight_bytes: unlimited(limits.max_inflight_bytes),
         max_queued_messages: unlimited(limits.max_queued_messages.into()),
         max_queued_bytes: unlimited(limits.max_queued_bytes),
+        memory_limit: unlimited(limits.memory_limit),
         queue_qos0_messages: limits.queue_qos0_messages,
         upgrade_outgoing_qos: limits.upgrade_outgoing_qos,
         max_packet_size: limits.max_packet_size,
@@ -348,9 +355,9 @@ fn settings(config: &Config, logger: &Logger) -> Settings {
             0 => u16::MAX,
             seconds => seconds,
         },
-        max_topic_alias_broker: limits.max_topic_alias_broker,
         max_connections: clients.map_or(usize::MAX, |limit| limit as usize),
         retain_available: limits.retain_available,
+        check_retain_source: limits.check_retain_source,
         max_session_expiry: limits
             .persistent_client_expiration
             .map_or(u64::MAX, |period| period.as_millis() as u64),

@@ -9,10 +9,14 @@ use crate::codec::{AckKind, Connect};
 
 fn guarded(rules: &str) -> World {
     let mut world = World::new();
+    world.policy.acl = Some(acl(rules));
+    world
+}
+
+fn acl(rules: &str) -> Arc<Acl> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(rules.as_bytes()).unwrap();
-    world.policy.acl = Some(Arc::new(Acl::load(file.path()).unwrap()));
-    world
+    Arc::new(Acl::load(file.path()).unwrap())
 }
 
 const RULES: &str = "topic read open\ntopic readwrite both\ntopic write drop\n";
@@ -125,4 +129,42 @@ fn sys_tells_what_changed_and_keeps_the_rest() {
     assert!(!told.contains("clients/connected"), "{told}");
     let kept = world.subscribe(client, "$SYS/broker/subscriptions/count", Q0);
     assert_eq!(kept, ["PUBLISH retain $SYS/broker/subscriptions/count '1'"]);
+}
+
+#[test]
+fn a_retained_message_is_kept_back_while_its_publisher_may_not_write_it() {
+    for check in [true, false] {
+        let mut world = World::with(|settings| settings.check_retain_source = check);
+        let rules = "topic read #\nuser u\ntopic write #\n";
+        world.policy.acl = Some(acl(rules));
+        world.policy.listener = 3;
+        world.core.set_policy(Arc::new(world.policy.clone()));
+        let known = Connect {
+            username: Some("u"),
+            will: Some(crate::codec::Will {
+                retain: true,
+                ..will("will", "gone")
+            }),
+            ..hello(V5, "known")
+        };
+        let publisher = world.connect(&known);
+        world.publish(publisher, &retained("t", "kept", Q0));
+        world.cut(publisher);
+        let reader = world.client(V311, "reader");
+        assert_eq!(world.subscribe(reader, "#", Q0).len(), 2);
+
+        let now = |world: &mut World, rules| {
+            world.policy.acl = Some(acl(rules));
+            world.core.set_policy(Arc::new(world.policy.clone()));
+            world.subscribe(reader, "#", Q0)
+        };
+        let found = now(&mut world, "topic read #\nuser u\ntopic write will\n");
+        if check {
+            assert_eq!(found, ["PUBLISH retain will 'gone'"]);
+        } else {
+            assert_eq!(found.len(), 2);
+        }
+        assert_eq!(now(&mut world, rules).len(), 2, "it was kept");
+        assert_eq!(world.core.retained.counts().0, 2);
+    }
 }
