@@ -46,6 +46,10 @@ impl Layers {
     pub(super) fn none() -> Self {
         Self::new(&Listener::default(), &Config::default())
     }
+
+    fn are_none(&self) -> bool {
+        self.proxy.is_none() && self.protocol == Protocol::Mqtt
+    }
 }
 
 /// Where a connection comes from, as the layers below MQTT know it.
@@ -63,25 +67,27 @@ enum Spoken {
     Tls,
 }
 
-/// Serves an accepted connection until it ends. What goes wrong on the way to
-/// MQTT concerns this connection only.
-pub(super) async fn admit(hub: Arc<Hub>, door: Arc<Door>, stream: Stream, mut origin: Origin) {
-    let served = {
-        // On the heap, to weigh nothing afterwards.
-        let climb = Box::pin(climb(&hub, &door.layers, stream, &mut origin));
-        let why = match timeout(PATIENCE, climb).await {
-            Ok(Ok(stream)) => Ok(serve(hub.clone(), door, stream, &origin.peer)),
-            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Err(error.to_string()),
-            Ok(Err(error)) => return gone(&hub, &error),
-            Err(_) => Err("its handshake takes too long".to_owned()),
-        };
-        match why {
-            Ok(served) => served,
-            Err(why) => return reject(&hub, &origin, &why),
+/// Serves an accepted connection until it ends, in a task of its own. What goes
+/// wrong on the way to MQTT concerns this connection only.
+pub(super) fn admit(hub: Arc<Hub>, door: Arc<Door>, stream: Stream, mut origin: Origin) {
+    if door.layers.are_none() {
+        tokio::spawn(serve(hub, door, stream, &origin.peer));
+        return;
+    }
+    // What handshakes need is given back with their task.
+    tokio::spawn(async move {
+        let climb = climb(&hub, &door.layers, stream, &mut origin);
+        match timeout(PATIENCE, climb).await {
+            Ok(Ok(stream)) => {
+                tokio::spawn(serve(hub, door, stream, &origin.peer));
+            }
+            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                reject(&hub, &origin, &error.to_string());
+            }
+            Ok(Err(error)) => gone(&hub, &error),
+            Err(_) => reject(&hub, &origin, "its handshake takes too long"),
         }
-    };
-    drop((hub, origin));
-    served.await;
+    });
 }
 
 /// Takes a connection through all layers.

@@ -233,7 +233,7 @@ pub(super) async fn accept(hub: Arc<Hub>, door: Arc<Door>, acceptor: Acceptor, n
                     let line = format!("TCP_NODELAY for {}: {error}", origin.peer);
                     hub.logger().write(LogType::Debug, &line);
                 }
-                tokio::spawn(admit(Arc::clone(&hub), Arc::clone(&door), stream, origin));
+                admit(Arc::clone(&hub), Arc::clone(&door), stream, origin);
             }
             // It went away while it waited for us; others wait still.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}

@@ -4,7 +4,7 @@ use crate::common::broker::{Broker, free_port};
 use crate::common::clients::{Subscriber, same_as_mosquitto};
 use crate::common::peers::program_for;
 use crate::common::process::{Process, run};
-use crate::common::{Program, TIMEOUT, oracle};
+use crate::common::{Program, TIMEOUT, oracle, oracle_differs};
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::Command;
 use std::thread;
@@ -66,6 +66,9 @@ fn through_an_open_proxy() {
 
 #[test]
 fn with_user_and_password() {
+    if oracle_differs("version 2.0.11 does not decode the password") {
+        return;
+    }
     let args = ["-u", "joe", "-P", "p:@%"];
     let Some(proxy) = Proxy::start("clients through a SOCKS5 proxy with password", &args) else {
         return;

@@ -2,6 +2,7 @@
 
 use crate::common::Program;
 use crate::common::broker::{Broker, Setup};
+use crate::common::oracle_differs;
 use crate::common::peers::Peer;
 use crate::common::process::run;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -69,6 +70,9 @@ fn a_socket_that_was_left_behind_gives_way() {
 
 #[test]
 fn what_is_no_socket_and_what_is_in_use_stays() {
+    if oracle_differs("Mosquitto removes whatever is there") {
+        return;
+    }
     let setup = Setup::new();
     let diary = setup.write("m.sock", "dear diary");
     let refused = run(&mut setup.command(CONF)).expect_code(1);

@@ -45,7 +45,8 @@ impl Socket {
 
     /// A request for a WebSocket connection with these further header lines.
     pub(crate) fn request(headers: &[&str]) -> String {
-        let lines: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+        let lines: Vec<_> = headers.iter().map(|line| format!("{line}\r\n")).collect();
+        let lines = lines.concat();
         format!(
             "GET /any/path?at=all HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
              Connection: keep-alive, Upgrade\r\nSec-WebSocket-Key: {KEY}\r\n\
