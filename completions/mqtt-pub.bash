@@ -23,7 +23,7 @@ _mqtt__pub() {
 
     case "${cmd}" in
         mqtt__pub)
-            opts="-h -p -L -A -u -P -V -k -i -I -c -x -D -o -d -S -w -t -m -f -s -n -l -q -r -M --host --port --unix --url --username --pw --protocol-version --keepalive --nodelay --no-tls --id --id-prefix --disable-clean-session --will-topic --will-payload --will-qos --will-retain --property --debug --quiet --help --version --cafile --capath --cert --key --keyform --ciphers --tls-version --tls-alpn --tls-keylog --tls-use-os-certs --insecure --tls-engine --tls-engine-kpass-sha1 --psk --psk-identity --proxy --ws --message-rate --watch --latency --topic --message --file --stdin-file --null-message --stdin-line --qos --retain --repeat --repeat-delay"
+            opts="-h -p -L -A -u -P -V -k -i -I -c -x -D -o -d -S -w -t -m -f -s -n -l -q -r -M --host --port --unix --url --ws --proxy --username --pw --protocol-version --keepalive --nodelay --no-tls --id --id-prefix --disable-clean-session --will-topic --will-payload --will-qos --will-retain --property --debug --quiet --help --version --cafile --capath --cert --key --keyform --ciphers --tls-version --tls-alpn --tls-keylog --tls-use-os-certs --insecure --tls-engine --tls-engine-kpass-sha1 --psk --psk-identity --message-rate --watch --latency --topic --message --file --stdin-file --null-message --stdin-line --qos --retain --repeat --repeat-delay"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -69,6 +69,10 @@ _mqtt__pub() {
                     return 0
                     ;;
                 -A)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proxy)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -208,10 +212,6 @@ _mqtt__pub() {
                     return 0
                     ;;
                 --psk-identity)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --proxy)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,8 +1,9 @@
 complete -c mqtt-pub -s h -l host -d 'The broker\'s host name or address [default: localhost]' -r -f -a "(__fish_print_hostnames)"
 complete -c mqtt-pub -s p -l port -d 'The broker\'s port [default: 1883]' -r
 complete -c mqtt-pub -l unix -d 'Connect to a Unix domain socket instead' -r -F
-complete -c mqtt-pub -s L -l url -d 'User, password, host, port and topic at once: mqtt://[user[:password]@]host[:port]/topic' -r -f
+complete -c mqtt-pub -s L -l url -d 'User, password, host, port and topic at once: mqtt://[user[:password]@]host[:port]/topic, or ws://… for WebSocket' -r -f
 complete -c mqtt-pub -s A -d 'The local address to connect from' -r
+complete -c mqtt-pub -l proxy -d 'Connect through a SOCKS5 proxy: socks5h://[user[:password]@]host[:port], or socks5://… to look up the broker\'s name here' -r -f
 complete -c mqtt-pub -s u -l username -d 'The user name' -r -f -a "(__fish_complete_users)"
 complete -c mqtt-pub -s P -l pw -d 'The password; anyone on this machine can see it while the program runs' -r
 complete -c mqtt-pub -s V -l protocol-version -d 'The version of MQTT: 31, 311 or 5, also as mqttv31, mqttv311 or mqttv5 [default: 311; mqtt-rr: 5]' -r
@@ -28,7 +29,6 @@ complete -c mqtt-pub -l tls-engine -r
 complete -c mqtt-pub -l tls-engine-kpass-sha1 -r
 complete -c mqtt-pub -l psk -r
 complete -c mqtt-pub -l psk-identity -r
-complete -c mqtt-pub -l proxy -r
 complete -c mqtt-pub -s t -l topic -d 'The topic to publish to' -r
 complete -c mqtt-pub -s m -l message -d 'The message' -r
 complete -c mqtt-pub -s f -l file -d 'The message is the content of this file' -r -F
@@ -36,6 +36,7 @@ complete -c mqtt-pub -s q -l qos -d 'The quality of service of the messages: 0, 
 complete -c mqtt-pub -l repeat -d 'Send the message so many times (with -m, -f, -n or -s)' -r
 complete -c mqtt-pub -l repeat-delay -d 'With --repeat: seconds to wait after each message' -r
 complete -c mqtt-pub -s M -d 'The most messages of QoS 1 and 2 that may be unacknowledged [default: 20]' -r
+complete -c mqtt-pub -l ws -d 'Speak MQTT over WebSocket'
 complete -c mqtt-pub -l nodelay -d 'Send small messages at once; always on, kept for old scripts'
 complete -c mqtt-pub -l no-tls -d 'Don\'t use TLS, whatever the port'
 complete -c mqtt-pub -s c -l disable-clean-session -d 'Keep the session: what arrives while away is delivered later. Needs -i'
@@ -46,7 +47,6 @@ complete -c mqtt-pub -l help -d 'Print this text'
 complete -c mqtt-pub -l version -d 'Print the version'
 complete -c mqtt-pub -l tls-use-os-certs
 complete -c mqtt-pub -l insecure
-complete -c mqtt-pub -l ws
 complete -c mqtt-pub -s S
 complete -c mqtt-pub -l message-rate
 complete -c mqtt-pub -s w -l watch

@@ -1,8 +1,9 @@
 complete -c mqtt-rr -s h -l host -d 'The broker\'s host name or address [default: localhost]' -r -f -a "(__fish_print_hostnames)"
 complete -c mqtt-rr -s p -l port -d 'The broker\'s port [default: 1883]' -r
 complete -c mqtt-rr -l unix -d 'Connect to a Unix domain socket instead' -r -F
-complete -c mqtt-rr -s L -l url -d 'User, password, host, port and topic at once: mqtt://[user[:password]@]host[:port]/topic' -r -f
+complete -c mqtt-rr -s L -l url -d 'User, password, host, port and topic at once: mqtt://[user[:password]@]host[:port]/topic, or ws://… for WebSocket' -r -f
 complete -c mqtt-rr -s A -d 'The local address to connect from' -r
+complete -c mqtt-rr -l proxy -d 'Connect through a SOCKS5 proxy: socks5h://[user[:password]@]host[:port], or socks5://… to look up the broker\'s name here' -r -f
 complete -c mqtt-rr -s u -l username -d 'The user name' -r -f -a "(__fish_complete_users)"
 complete -c mqtt-rr -s P -l pw -d 'The password; anyone on this machine can see it while the program runs' -r
 complete -c mqtt-rr -s V -l protocol-version -d 'The version of MQTT: 31, 311 or 5, also as mqttv31, mqttv311 or mqttv5 [default: 311; mqtt-rr: 5]' -r
@@ -28,7 +29,6 @@ complete -c mqtt-rr -l tls-engine -r
 complete -c mqtt-rr -l tls-engine-kpass-sha1 -r
 complete -c mqtt-rr -l psk -r
 complete -c mqtt-rr -l psk-identity -r
-complete -c mqtt-rr -l proxy -r
 complete -c mqtt-rr -s t -l topic -d 'The topic of the request' -r
 complete -c mqtt-rr -s e -d 'The topic where the response is awaited' -r
 complete -c mqtt-rr -s m -l message -d 'The request' -r
@@ -36,6 +36,7 @@ complete -c mqtt-rr -s f -l file -d 'The message is the content of this file' -r
 complete -c mqtt-rr -s q -l qos -d 'The quality of service, both ways: 0, 1 or 2 [default: 0]' -r
 complete -c mqtt-rr -s F -d 'Print messages in this format, such as \'%I %t %p\' or %j' -r
 complete -c mqtt-rr -s W -d 'End after so many seconds, with exit code 27' -r
+complete -c mqtt-rr -l ws -d 'Speak MQTT over WebSocket'
 complete -c mqtt-rr -l nodelay -d 'Send small messages at once; always on, kept for old scripts'
 complete -c mqtt-rr -l no-tls -d 'Don\'t use TLS, whatever the port'
 complete -c mqtt-rr -s c -l disable-clean-session -d 'Keep the session: what arrives while away is delivered later. Needs -i'
@@ -46,7 +47,6 @@ complete -c mqtt-rr -l help -d 'Print this text'
 complete -c mqtt-rr -l version -d 'Print the version'
 complete -c mqtt-rr -l tls-use-os-certs
 complete -c mqtt-rr -l insecure
-complete -c mqtt-rr -l ws
 complete -c mqtt-rr -s S
 complete -c mqtt-rr -l message-rate
 complete -c mqtt-rr -s w -l watch

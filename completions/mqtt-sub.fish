@@ -1,8 +1,9 @@
 complete -c mqtt-sub -s h -l host -d 'The broker\'s host name or address [default: localhost]' -r -f -a "(__fish_print_hostnames)"
 complete -c mqtt-sub -s p -l port -d 'The broker\'s port [default: 1883]' -r
 complete -c mqtt-sub -l unix -d 'Connect to a Unix domain socket instead' -r -F
-complete -c mqtt-sub -s L -l url -d 'User, password, host, port and topic at once: mqtt://[user[:password]@]host[:port]/topic' -r -f
+complete -c mqtt-sub -s L -l url -d 'User, password, host, port and topic at once: mqtt://[user[:password]@]host[:port]/topic, or ws://… for WebSocket' -r -f
 complete -c mqtt-sub -s A -d 'The local address to connect from' -r
+complete -c mqtt-sub -l proxy -d 'Connect through a SOCKS5 proxy: socks5h://[user[:password]@]host[:port], or socks5://… to look up the broker\'s name here' -r -f
 complete -c mqtt-sub -s u -l username -d 'The user name' -r -f -a "(__fish_complete_users)"
 complete -c mqtt-sub -s P -l pw -d 'The password; anyone on this machine can see it while the program runs' -r
 complete -c mqtt-sub -s V -l protocol-version -d 'The version of MQTT: 31, 311 or 5, also as mqttv31, mqttv311 or mqttv5 [default: 311; mqtt-rr: 5]' -r
@@ -28,7 +29,6 @@ complete -c mqtt-sub -l tls-engine -r
 complete -c mqtt-sub -l tls-engine-kpass-sha1 -r
 complete -c mqtt-sub -l psk -r
 complete -c mqtt-sub -l psk-identity -r
-complete -c mqtt-sub -l proxy -r
 complete -c mqtt-sub -s t -l topic -d 'A topic to subscribe to; + and # are wildcards. May be repeated' -r
 complete -c mqtt-sub -s U -l unsubscribe -d 'A topic to unsubscribe from, in a session that was kept. May be repeated' -r
 complete -c mqtt-sub -s q -l qos -d 'The highest quality of service of the deliveries: 0, 1 or 2 [default: 0]' -r
@@ -38,6 +38,7 @@ complete -c mqtt-sub -s T -l filter-out -d 'Don\'t print messages of these topic
 complete -c mqtt-sub -l random-filter -d 'Print only so many percent of the messages (0.1 to 100)' -r
 complete -c mqtt-sub -s C -d 'End after so many messages' -r
 complete -c mqtt-sub -s W -d 'End after so many seconds, with exit code 27' -r
+complete -c mqtt-sub -l ws -d 'Speak MQTT over WebSocket'
 complete -c mqtt-sub -l nodelay -d 'Send small messages at once; always on, kept for old scripts'
 complete -c mqtt-sub -l no-tls -d 'Don\'t use TLS, whatever the port'
 complete -c mqtt-sub -s c -l disable-clean-session -d 'Keep the session: what arrives while away is delivered later. Needs -i'
@@ -48,7 +49,6 @@ complete -c mqtt-sub -l help -d 'Print this text'
 complete -c mqtt-sub -l version -d 'Print the version'
 complete -c mqtt-sub -l tls-use-os-certs
 complete -c mqtt-sub -l insecure
-complete -c mqtt-sub -l ws
 complete -c mqtt-sub -s S
 complete -c mqtt-sub -l message-rate
 complete -c mqtt-sub -s w -l watch
