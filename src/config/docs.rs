@@ -52,7 +52,7 @@ static DOCS: &[(&str, &str, &str)] = &[
     ("use_username_as_clientid", FLAG, "Whether the user name takes the place of the client identifier."),
     ("clientid_prefixes", "TEXT", "What client identifiers must begin with. Old; use `acl_file` and `use_username_as_clientid`."),
     ("allow_duplicate_messages", FLAG, "Whether overlapping subscriptions of a client bring a message once each."),
-    ("check_retain_source", FLAG, "Whether a retained message is still handed out when its publisher has lost the right to write it."),
+    ("check_retain_source", FLAG, "Whether a retained message is held back once its publisher may no longer write its topic."),
     ("global_max_clients", "COUNT", "Sessions, connected or not, on all listeners; below 1 is no limit."),
     ("global_max_connections", "COUNT", "Connections on all listeners; below 1 is no limit."),
     ("max_inflight_bytes", "BYTES", "Bytes of QoS 1 and 2 messages on their way to one client; 0 is no limit."),

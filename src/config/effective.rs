@@ -281,6 +281,7 @@ mod tests {
         "max_connections 4 # four",
         "accept_protocol_versions 4, 5 # new",
         "socket_domain ipv4",
+        "mount_point plant/",
         "clientid_prefixes dev-",
         "log_dest stdout",
         "log_dest file /var/log/m # x",

@@ -88,7 +88,7 @@ impl<T: 'static> Kind<T> {
     /// line.
     pub(super) fn takes_all(&self, rest: &str) -> bool {
         match self {
-            Self::Text(_) | Self::Path(_) => true,
+            Self::Topic(_) | Self::Text(_) | Self::Path(_) => true,
             Self::Destination(_) => first_word(rest) == "file",
             _ => false,
         }
