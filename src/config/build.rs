@@ -2,7 +2,7 @@
 
 use super::options::Scope;
 use super::read::{Draft, Entries};
-use super::{Bind, Config, Diagnostic, Diagnostics, Listener, Location, Severity};
+use super::{Bind, Config, Diagnostic, Diagnostics, Listener, Location, Severity, tls};
 
 /// Puts a draft together, or says everything that is wrong with it.
 pub(super) fn build(mut draft: Draft) -> Result<Config, Diagnostics> {
@@ -46,6 +46,7 @@ pub(super) fn build(mut draft: Draft) -> Result<Config, Diagnostics> {
             listener.source = Some(location);
         }
         preamble.settle(draft.per_listener, &mut listener);
+        draft.diagnostics.extend(tls::mistakes(preamble.0.iter(), &listener));
         listeners.push(listener);
     }
     for section in &draft.sections {
@@ -59,6 +60,9 @@ pub(super) fn build(mut draft: Draft) -> Result<Config, Diagnostics> {
             preamble.apply(Scope::Listener, &mut listener);
         }
         section.entries.settle(draft.per_listener, &mut listener);
+        let above = preamble.0.iter().filter(|_| !has_default);
+        let entries = above.chain(&section.entries.0);
+        draft.diagnostics.extend(tls::mistakes(entries, &listener));
         if let Some(earlier) = listeners.iter().find(|known| listener.collides_with(known)) {
             draft.diagnostics.push(collision(&section.mistake, earlier));
         }

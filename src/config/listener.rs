@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Location;
+use super::{Location, Tls};
 
 /// A listener and the settings of the clients that connect there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Listener {
     pub socket_domain: Option<SocketDomain>,
     /// Who may connect and do what.
     pub security: Security,
+    /// Certificates, keys and what goes with them.
+    pub tls: Tls,
     /// `max_connections`: how many clients may be connected here. Default: no
     /// limit, which any number below 1 means too.
     pub max_connections: Option<u32>,
@@ -55,6 +57,7 @@ impl Default for Listener {
             bind_interface: None,
             socket_domain: None,
             security: Security::default(),
+            tls: Tls::default(),
             max_connections: None,
             max_qos: 2,
             max_topic_alias: 10,

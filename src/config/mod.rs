@@ -20,6 +20,7 @@
 use std::path::{Path, PathBuf};
 
 mod build;
+mod ciphers;
 mod diagnostic;
 mod limits;
 mod line;
@@ -31,13 +32,16 @@ mod spelling;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod value;
 
+pub use ciphers::{Cipher, Ciphers, NoCipher};
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 pub use limits::Limits;
 pub use listener::{Bind, Listener, ProtocolVersions, Security, SocketDomain};
 pub use log::{Log, LogDestination, LogType, LogTypes};
 pub use options::{OptionSpec, Scope};
+pub use tls::{Tls, TlsIdentity, TlsVersion};
 
 use read::{Draft, Origin};
 
@@ -58,6 +62,9 @@ pub struct Config {
     pub log: Log,
     /// `pid_file`: where the number of the process is written. Default: nowhere.
     pub pid_file: Option<PathBuf>,
+    /// Where the secrets of TLS connections are written, for who looks into
+    /// them with Wireshark; an option of the command line. Default: nowhere.
+    pub tls_keylog: Option<PathBuf>,
     /// `user`: whom the broker becomes when root starts it. Default: `mosquitto`.
     pub user: Option<String>,
     /// `sys_interval`: seconds between updates of `$SYS`, 0 to 65535. Default:
@@ -79,6 +86,7 @@ impl Default for Config {
             limits: Limits::default(),
             log: Log::default(),
             pid_file: None,
+            tls_keylog: None,
             user: Some("mosquitto".into()),
             sys_interval: 10,
             set_tcp_nodelay: true,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use tokio::net::{TcpSocket, UnixStream, lookup_host};
 
 use super::Stream;
+use super::tls::Connector;
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,17 +27,33 @@ pub enum Endpoint {
     Unix(PathBuf),
 }
 
+impl Endpoint {
+    /// The name or address by which a certificate knows the server. A Unix
+    /// socket is on this machine.
+    fn host(&self) -> &str {
+        match self {
+            Self::Tcp { host, .. } => without_brackets(host),
+            Self::Unix(_) => "localhost",
+        }
+    }
+}
+
 /// A server, and the layers that lead to it.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// Where it listens.
     pub endpoint: Endpoint,
+    /// TLS over the socket; none: what is sent can be read on the way.
+    pub tls: Option<Connector>,
 }
 
 impl From<Endpoint> for Target {
     /// Plain MQTT, without any layer.
     fn from(endpoint: Endpoint) -> Self {
-        Self { endpoint }
+        Self {
+            endpoint,
+            tls: None,
+        }
     }
 }
 
@@ -45,9 +62,12 @@ impl From<Endpoint> for Target {
 ///
 /// # Errors
 /// The error of the layer that failed; [`is_lookup_error`] tells whether it
-/// was the name of the host.
+/// was the name of the host, [`super::tls::TlsFailure::of`] whether it was TLS.
 pub async fn connect(target: &Target) -> io::Result<Stream> {
-    let stream = reach(&target.endpoint).await?;
+    let mut stream = reach(&target.endpoint).await?;
+    if let Some(tls) = &target.tls {
+        stream = tls.connect(stream, target.endpoint.host()).await?;
+    }
     Ok(stream)
 }
 
@@ -98,10 +118,7 @@ async fn connect_address(to: SocketAddr, from: Option<SocketAddr>) -> io::Result
 /// The addresses of `host`. One that is an address already is not asked for,
 /// which spares the resolver's thread.
 async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(host);
+    let bare = without_brackets(host);
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
@@ -109,6 +126,12 @@ async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         Ok(addresses) => Ok(addresses.collect()),
         Err(error) => Err(LookupError::wrap(format!("{host}: {error}"))),
     }
+}
+
+fn without_brackets(host: &str) -> &str {
+    host.strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(host)
 }
 
 /// Whether [`connect`] failed because a host name could not be resolved.

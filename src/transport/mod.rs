@@ -1,10 +1,12 @@
-//! Byte streams to a peer: TCP and Unix sockets behind one [`Stream`].
+//! Byte streams to a peer: TCP and Unix sockets, and TLS over them, behind one
+//! [`Stream`].
 //!
-//! TLS and WebSocket become further variants of [`Stream`]; whoever uses it
-//! reads and writes bytes and doesn't notice.
+//! WebSocket becomes a further variant of [`Stream`]; whoever uses it reads and
+//! writes bytes and doesn't notice.
 
 mod connect;
 mod stream;
+pub mod tls;
 
 pub use connect::{Endpoint, Target, connect, is_lookup_error};
 pub use stream::Stream;

@@ -7,6 +7,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::tls::TlsStream;
+
 /// A connected stream of bytes.
 #[derive(Debug)]
 pub enum Stream {
@@ -14,6 +16,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A Unix domain socket.
     Unix(UnixStream),
+    /// TLS over another stream.
+    Tls(Box<TlsStream>),
 }
 
 impl From<TcpStream> for Stream {
@@ -34,6 +38,7 @@ macro_rules! on_inner {
         match $stream.get_mut() {
             Stream::Tcp(inner) => Pin::new(inner).$method($cx $(, $argument)*),
             Stream::Unix(inner) => Pin::new(inner).$method($cx $(, $argument)*),
+            Stream::Tls(inner) => Pin::new(&mut **inner).$method($cx $(, $argument)*),
         }
     };
 }
@@ -69,6 +74,7 @@ impl AsyncWrite for Stream {
         match self {
             Self::Tcp(inner) => inner.is_write_vectored(),
             Self::Unix(inner) => inner.is_write_vectored(),
+            Self::Tls(_) => false,
         }
     }
 
