@@ -46,7 +46,9 @@ pub(super) fn build(mut draft: Draft) -> Result<Config, Diagnostics> {
             listener.source = Some(location);
         }
         preamble.settle(draft.per_listener, &mut listener);
-        draft.diagnostics.extend(tls::mistakes(preamble.0.iter(), &listener));
+        draft
+            .diagnostics
+            .extend(tls::mistakes(preamble.0.iter(), &listener));
         listeners.push(listener);
     }
     for section in &draft.sections {

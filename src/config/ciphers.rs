@@ -36,12 +36,36 @@ const TLS13: &[(Cipher, &str)] = &[
 
 /// With the name in the registry of TLS, which some lists use.
 const TLS12: &[(Cipher, &str, &str)] = &[
-    (C::EcdheEcdsaAes256, "ECDHE-ECDSA-AES256-GCM-SHA384", "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"),
-    (C::EcdheRsaAes256, "ECDHE-RSA-AES256-GCM-SHA384", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"),
-    (C::EcdheEcdsaAes128, "ECDHE-ECDSA-AES128-GCM-SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"),
-    (C::EcdheRsaAes128, "ECDHE-RSA-AES128-GCM-SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
-    (C::EcdheEcdsaChacha20, "ECDHE-ECDSA-CHACHA20-POLY1305", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"),
-    (C::EcdheRsaChacha20, "ECDHE-RSA-CHACHA20-POLY1305", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"),
+    (
+        C::EcdheEcdsaAes256,
+        "ECDHE-ECDSA-AES256-GCM-SHA384",
+        "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    ),
+    (
+        C::EcdheRsaAes256,
+        "ECDHE-RSA-AES256-GCM-SHA384",
+        "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    ),
+    (
+        C::EcdheEcdsaAes128,
+        "ECDHE-ECDSA-AES128-GCM-SHA256",
+        "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    ),
+    (
+        C::EcdheRsaAes128,
+        "ECDHE-RSA-AES128-GCM-SHA256",
+        "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    ),
+    (
+        C::EcdheEcdsaChacha20,
+        "ECDHE-ECDSA-CHACHA20-POLY1305",
+        "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+    ),
+    (
+        C::EcdheRsaChacha20,
+        "ECDHE-RSA-CHACHA20-POLY1305",
+        "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+    ),
 ];
 
 /// The cipher suites that are allowed, in the order of preference. The default
@@ -83,6 +107,24 @@ impl Ciphers {
         self.tls12.is_some()
     }
 
+    /// Reads a list for both: suites of TLS 1.3 by their names, and for TLS 1.2
+    /// as [`Ciphers::parse_tls12`]. Without names of TLS 1.3 all of these stay.
+    ///
+    /// # Errors
+    /// Nothing is left.
+    pub fn parse(list: &str) -> Result<Self, NoCipher> {
+        match (Self::parse_tls13(list), Self::parse_tls12(list)) {
+            (Ok(tls13), tls12) => Ok(Self {
+                tls13: Some(tls13),
+                tls12: Some(tls12.unwrap_or_default()),
+            }),
+            (Err(_), tls12) => Ok(Self {
+                tls13: None,
+                tls12: Some(tls12?),
+            }),
+        }
+    }
+
     /// Reads a list for TLS 1.2: names of suites, and words such as `HIGH`,
     /// `ECDHE+AESGCM`, `!aNULL` or `DEFAULT`. Names that OpenSSL knows and this
     /// program has not are passed over, as by OpenSSL.
@@ -100,7 +142,8 @@ impl Ciphers {
             let meant: Vec<_> = TLS12
                 .iter()
                 .filter(|(_, suite, registered)| {
-                    name.split('+').all(|part| is_meant(suite, registered, part))
+                    name.split('+')
+                        .all(|part| is_meant(suite, registered, part))
                 })
                 .map(|(cipher, ..)| *cipher)
                 .collect();
@@ -131,7 +174,11 @@ impl Ciphers {
         let mut chosen = Vec::new();
         for word in words(list) {
             let meant = TLS13.iter().find(|(_, name)| *name == word);
-            chosen.extend(meant.map(|(cipher, _)| *cipher).filter(|cipher| !chosen.contains(cipher)));
+            chosen.extend(
+                meant
+                    .map(|(cipher, _)| *cipher)
+                    .filter(|cipher| !chosen.contains(cipher)),
+            );
         }
         some(chosen, || TLS13.iter().map(|(_, name)| *name).collect())
     }
@@ -178,7 +225,12 @@ mod tests {
 
     fn parse(list: &str) -> Vec<&'static str> {
         let chosen = Ciphers::parse_tls12(list).unwrap_or_default();
-        let name = |cipher| TLS12.iter().find(|(known, ..)| *known == cipher).map(|found| found.1);
+        let name = |cipher| {
+            TLS12
+                .iter()
+                .find(|(known, ..)| *known == cipher)
+                .map(|found| found.1)
+        };
         chosen.into_iter().filter_map(name).collect()
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::options::{Feature, OptionSpec as O, Scope, Structure};
 use super::value::Kind::{
-    Choice, Ciphers, Destination, Flag, Limit, Number, NumberOrNone, Path, Period, Text, TlsVersion,
-    Versions,
+    Choice, Ciphers, Destination, Flag, Limit, Number, NumberOrNone, Path, Period, Text,
+    TlsVersion, Versions,
 };
 use super::{LogType, LogTypes, SocketDomain};
 

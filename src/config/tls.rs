@@ -95,8 +95,13 @@ impl TlsVersion {
 }
 
 pub(super) fn version(word: &str) -> Result<TlsVersion, Fault> {
-    TlsVersion::parse(word)
-        .map_err(|why| Fault::new(word, why, "write `tlsv1.2` or `tlsv1.3`; both are on without the line"))
+    TlsVersion::parse(word).map_err(|why| {
+        Fault::new(
+            word,
+            why,
+            "write `tlsv1.2` or `tlsv1.3`; both are on without the line",
+        )
+    })
 }
 
 /// Mistakes that show when all lines of a listener are known.
@@ -108,9 +113,10 @@ pub(super) fn mistakes<'a>(
     let mut found = Vec::new();
     for entry in entries {
         let mistake = match entry.option.name {
-            "certfile" if tls.keyfile.is_none() => {
-                Some(("`certfile` lacks the key that belongs to it", "write `keyfile FILE` too"))
-            }
+            "certfile" if tls.keyfile.is_none() => Some((
+                "`certfile` lacks the key that belongs to it",
+                "write `keyfile FILE` too",
+            )),
             "keyfile" if tls.certfile.is_none() => Some((
                 "`keyfile` lacks the certificate that belongs to it",
                 "write `certfile FILE` too",

@@ -61,6 +61,16 @@ pub fn command() -> Command {
                 ),
         )
         .arg(
+            Arg::new("tls-keylog")
+                .long("tls-keylog")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help(
+                    "Append the secrets of TLS connections to FILE, with which Wireshark can read \
+                     them",
+                ),
+        )
+        .arg(
             Arg::new("verbose")
                 .short('v')
                 .long("verbose")
@@ -124,6 +134,7 @@ fn configure(matches: &ArgMatches) -> Result<Config, String> {
             .add_loopback_port(*port)
             .map_err(|mistake| mistake.to_string())?;
     }
+    config.tls_keylog = matches.get_one("tls-keylog").cloned();
     if matches.get_flag("verbose") {
         config.log.types = LogTypes::ALL;
     }

@@ -7,6 +7,7 @@ use tokio::io::DuplexStream;
 use super::connection::{Door, serve};
 use super::credentials::Credentials;
 use super::hub::Hub;
+use super::ingress::Origin;
 use crate::broker::Policy;
 use crate::client::{Client, ConnectError, ConnectOptions};
 use crate::codec::Version;
@@ -50,8 +51,13 @@ impl Links {
             }),
             credentials: Credentials::trusting(),
             max_packet_size: u32::MAX,
+            tls: None,
         });
-        tokio::spawn(serve(Arc::clone(&self.0), door, ours, "this process"));
+        let origin = Origin {
+            peer: "this process".to_owned(),
+            ..Origin::default()
+        };
+        tokio::spawn(serve(Arc::clone(&self.0), door, ours, origin));
         theirs
     }
 }

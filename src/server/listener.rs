@@ -149,8 +149,9 @@ pub(super) async fn accept(
                 let (hub, door) = (Arc::clone(&hub), Arc::clone(&door));
                 let origin = Origin {
                     peer: peer.to_string(),
+                    ..Origin::default()
                 };
-                tokio::spawn(admit(hub, door, stream.into(), origin));
+                admit(hub, door, stream.into(), origin);
             }
             // It went away while it waited for us; others wait still.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}

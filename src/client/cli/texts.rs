@@ -7,12 +7,14 @@ use colored::Colorize;
 use super::failure::{Failure, complain};
 use crate::client::{ConnectError, DisconnectReason, RequestError};
 use crate::codec::{ReasonCode, Version};
+use crate::transport::tls::TlsFailure;
 use crate::transport::{Endpoint, Target, is_lookup_error};
 
 // Exit codes beyond 1 are the numbers of libmosquitto's errors.
 const PROTOCOL: u8 = 2;
 const NOT_CONNECTED: u8 = 4;
 const LOST: u8 = 7;
+const TLS: u8 = 8;
 const KEEP_ALIVE: u8 = 19;
 const OVERSIZE: u8 = 25;
 /// The exit code of `-W`.
@@ -28,6 +30,9 @@ pub(super) fn unreachable(error: &io::Error, target: &Target) -> Failure {
         return Failure::Other("Unable to connect (Lookup error.).".to_owned(), 1)
             .with_hint(Some(hint.to_owned()));
     }
+    if let Some(failure) = TlsFailure::of(error) {
+        return tls_failed(failure);
+    }
     let refused = error.kind() == io::ErrorKind::ConnectionRefused;
     let hint = refused.then(|| match &target.endpoint {
         Endpoint::Tcp { host, port, .. } => format!(
@@ -37,6 +42,21 @@ pub(super) fn unreachable(error: &io::Error, target: &Target) -> Failure {
         Endpoint::Unix(path) => format!("nothing listens on {}", path.display()),
     });
     Failure::plain(system_text(error)).with_hint(hint)
+}
+
+/// TLS that failed: which certificate, and why.
+fn tls_failed(failure: &TlsFailure) -> Failure {
+    let help = Some(failure.help().to_owned()).filter(|help| !help.is_empty());
+    Failure::Other(
+        format!("Error: A TLS error occurred.\nTLS: {failure}."),
+        TLS,
+    )
+    .with_hint(help)
+}
+
+/// The failure of TLS in an error that ended a connection, if it is one.
+pub(super) fn tls_failure(error: Option<&io::Error>) -> Option<&TlsFailure> {
+    TlsFailure::of(error?)
 }
 
 /// The system's words for an error, without the number that Rust appends.
@@ -70,16 +90,23 @@ pub(super) fn not_accepted(
             }
             Failure::Other(text, reason.0).with_hint(refusal_hint(*reason, v5, user))
         }
-        ConnectError::Lost(_) => disconnected(&DisconnectReason::Lost(None)),
+        ConnectError::Lost(error) => lost(error.as_ref()),
         ConnectError::Protocol(error) => disconnected(&DisconnectReason::Protocol(*error)),
         ConnectError::Timeout => disconnected(&DisconnectReason::KeepAliveTimeout),
+    }
+}
+
+fn lost(error: Option<&io::Error>) -> Failure {
+    match tls_failure(error) {
+        Some(failure) => tls_failed(failure),
+        None => Failure::Other("Error: The connection was lost.".to_owned(), LOST),
     }
 }
 
 /// The end of a connection that was still needed.
 pub(super) fn disconnected(reason: &DisconnectReason) -> Failure {
     let (text, code) = match reason {
-        DisconnectReason::Lost(_) => ("Error: The connection was lost.", LOST),
+        DisconnectReason::Lost(error) => return lost(error.as_ref()),
         DisconnectReason::ByServer { .. } | DisconnectReason::NotConnected => (
             "Error: The client is not currently connected.",
             NOT_CONNECTED,

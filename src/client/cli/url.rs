@@ -1,4 +1,4 @@
-//! `-L mqtt://[user[:password]@]host[:port]/topic`
+//! `-L mqtt(s)://[user[:password]@]host[:port]/topic`
 
 use super::failure::Failure;
 use super::refused;
@@ -6,6 +6,8 @@ use super::refused;
 /// The parts of a URL.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Url {
+    /// The scheme asks for TLS.
+    pub(super) tls: bool,
     pub(super) username: Option<String>,
     pub(super) password: Option<String>,
     pub(super) host: String,
@@ -15,9 +17,9 @@ pub(super) struct Url {
 
 impl Url {
     pub(super) fn parse(text: &str) -> Result<Self, Failure> {
-        let rest = match text.split_once("://") {
-            Some(("mqtt", rest)) => rest,
-            Some(("mqtts", _)) => return Err(refused::tls("mqtts://")),
+        let (tls, rest) = match text.split_once("://") {
+            Some(("mqtt", rest)) => (false, rest),
+            Some(("mqtts", rest)) => (true, rest),
             Some((scheme @ ("ws" | "wss"), _)) => {
                 return Err(refused::websocket(&format!("{scheme}://")));
             }
@@ -41,6 +43,7 @@ impl Url {
             _ => (address, None),
         };
         Ok(Self {
+            tls,
             username,
             password,
             host: host.to_owned(),
@@ -84,6 +87,7 @@ mod tests {
         assert_eq!(
             url,
             Url {
+                tls: false,
                 username: Some("joe".to_owned()),
                 password: Some("p@:".to_owned()),
                 host: "[::1]".to_owned(),
@@ -110,6 +114,6 @@ mod tests {
                 "Invalid URL for -L argument specified - topic missing."
             ))
         );
-        assert!(Url::parse("mqtts://host/a").is_err());
+        assert!(Url::parse("mqtts://host/a").expect("valid").tls);
     }
 }

@@ -32,8 +32,10 @@ pub(super) fn describe(der: &[u8]) -> String {
 
 /// The day of a time, in UTC.
 pub(super) fn day(time: ASN1Time) -> String {
-    DateTime::from_timestamp(time.timestamp(), 0)
-        .map_or_else(|| time.to_string(), |time| time.format("%Y-%m-%d").to_string())
+    DateTime::from_timestamp(time.timestamp(), 0).map_or_else(
+        || time.to_string(),
+        |time| time.format("%Y-%m-%d").to_string(),
+    )
 }
 
 /// The first common name of the subject. None where there is none, or where it
@@ -124,7 +126,9 @@ fn text(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
     let value = attribute.attr_value();
     let wide = |bytes: &[u8], width: usize| {
         let characters = bytes.chunks(width).map(|unit| {
-            let code = unit.iter().fold(0, |code, byte| code << 8 | u32::from(*byte));
+            let code = unit
+                .iter()
+                .fold(0, |code, byte| code << 8 | u32::from(*byte));
             char::from_u32(code)
         });
         characters.collect::<Option<String>>()
@@ -206,7 +210,15 @@ mod tests {
             "/2.5.4.77=odd/CN=x",
         ] {
             let made = Command::new("openssl")
-                .args(["req", "-x509", "-newkey", "ed25519", "-nodes", "-utf8", "-multivalue-rdn"])
+                .args([
+                    "req",
+                    "-x509",
+                    "-newkey",
+                    "ed25519",
+                    "-nodes",
+                    "-utf8",
+                    "-multivalue-rdn",
+                ])
                 .args(["-days", "1", "-outform", "der", "-subj", subject])
                 .arg("-keyout")
                 .arg(path("key"))
@@ -216,7 +228,9 @@ mod tests {
                 .expect("openssl runs");
             assert!(made.status.success(), "{made:?}");
             let told = Command::new("openssl")
-                .args(["x509", "-inform", "der", "-noout", "-subject", "-nameopt", "RFC2253"])
+                .args([
+                    "x509", "-inform", "der", "-noout", "-subject", "-nameopt", "RFC2253",
+                ])
                 .arg("-in")
                 .arg(path("crt"))
                 .output()

@@ -92,7 +92,11 @@ impl Connector {
                 config.with_client_cert_resolver(resolver)
             }
         };
-        config.alpn_protocols = options.alpn.iter().map(|name| name.clone().into()).collect();
+        config.alpn_protocols = options
+            .alpn
+            .iter()
+            .map(|name| name.clone().into())
+            .collect();
         if let Some(path) = &options.key_log {
             config.key_log = KeyFile::open(path)?;
         }
@@ -148,7 +152,8 @@ impl ServerCertVerifier for ServerVerifier {
         now: UnixTime,
     ) -> Verified<ServerCertVerified> {
         let name = (!self.insecure).then_some(name);
-        self.trust.verify(Usage::Server, end, intermediates, name, now)?;
+        self.trust
+            .verify(Usage::Server, end, intermediates, name, now)?;
         Ok(ServerCertVerified::assertion())
     }
 

@@ -77,7 +77,10 @@ impl Failure {
 
 fn left(side: Side) -> (String, String) {
     match side {
-        Side::Server => ("it left in the middle of the handshake".to_owned(), String::new()),
+        Side::Server => (
+            "it left in the middle of the handshake".to_owned(),
+            String::new(),
+        ),
         Side::Client => (
             "the broker closed the connection in the middle of the handshake".to_owned(),
             "does it speak TLS on this port? 8883 is usual; its log may tell more".to_owned(),
@@ -101,7 +104,10 @@ fn refused(side: Side, rejection: &Rejection) -> (String, String) {
             "the CA that issued it must be in `cafile` or `capath`".to_owned()
         }
         (Side::Client, Why::WrongName { .. }) => {
-            format!("{}; --insecure leaves the name unchecked, for tests", rejection.help())
+            format!(
+                "{}; --insecure leaves the name unchecked, for tests",
+                rejection.help()
+            )
         }
         _ => rejection.help(),
     };
@@ -169,7 +175,12 @@ fn by_alert(side: Side, alert: AlertDescription) -> (String, String) {
                 "TLS 1.2 and 1.3 are supported here".to_owned(),
             );
         }
-        other => return (format!("the other side ended TLS: {other:?}"), String::new()),
+        other => {
+            return (
+                format!("the other side ended TLS: {other:?}"),
+                String::new(),
+            );
+        }
     };
     match side {
         Side::Client => (

@@ -49,10 +49,15 @@ fn certificates_in(path: &Path, bytes: &[u8]) -> Result<Vec<Certificate>, Error>
     sections
         .into_iter()
         .filter(|section| matches!(&*section.label, "CERTIFICATE" | "X509 CERTIFICATE"))
-        .map(|section| match X509Certificate::from_der(&section.content) {
-            Ok(_) => Ok(section.content.into()),
-            Err(error) => Err(Error::file(path, format!("a certificate in it is damaged: {error}"))),
-        })
+        .map(
+            |section| match X509Certificate::from_der(&section.content) {
+                Ok(_) => Ok(section.content.into()),
+                Err(error) => Err(Error::file(
+                    path,
+                    format!("a certificate in it is damaged: {error}"),
+                )),
+            },
+        )
         .collect()
 }
 
@@ -73,7 +78,7 @@ pub(super) fn directory(path: &Path) -> Result<Vec<Certificate>, Error> {
         }
     }
     // `openssl rehash` adds a link beside each file.
-    found.sort();
+    found.sort_by(|a, b| a.as_ref().cmp(b.as_ref()));
     found.dedup();
     if found.is_empty() {
         return Err(Error::new(

@@ -29,7 +29,10 @@ impl KeyFile {
             .mode(0o600)
             .open(path)
             .map_err(|error| {
-                let what = format!("cannot write the TLS secrets to {}: {error}", path.display());
+                let what = format!(
+                    "cannot write the TLS secrets to {}: {error}",
+                    path.display()
+                );
                 Error::new(what, "name a file that this user can write")
             })?;
         Ok(Arc::new(Self(Mutex::new(file))))

@@ -56,7 +56,10 @@ impl Error {
     }
 
     fn file(path: &Path, what: impl fmt::Display) -> Self {
-        Self::new(format!("{}: {what}", path.display()), "is it the right file?")
+        Self::new(
+            format!("{}: {what}", path.display()),
+            "is it the right file?",
+        )
     }
 
     /// What is wrong.
@@ -107,9 +110,11 @@ fn suite(cipher: Cipher) -> SupportedCipherSuite {
 
 fn versions(lowest: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
     use rustls::version::{TLS12, TLS13};
+    static FROM_TLS12: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+    static FROM_TLS13: &[&SupportedProtocolVersion] = &[&TLS13];
     match lowest {
-        TlsVersion::V12 => &[&TLS13, &TLS12],
-        TlsVersion::V13 => &[&TLS13],
+        TlsVersion::V12 => FROM_TLS12,
+        TlsVersion::V13 => FROM_TLS13,
     }
 }
 

@@ -161,9 +161,8 @@ impl Server {
     /// # Errors
     /// Why it failed, for the log. None: the client said nothing at all.
     pub async fn accept(&self, stream: Stream) -> Result<Accepted, Option<TlsFailure>> {
-        let session = ServerConnection::new(Arc::clone(&self.config)).map_err(|error| {
-            Some(Failure::Tls(error, None).explain(Side::Server))
-        })?;
+        let session = ServerConnection::new(Arc::clone(&self.config))
+            .map_err(|error| Some(Failure::Tls(error, None).explain(Side::Server)))?;
         let mut stream = TlsStream::new(stream, session.into());
         if let Err(failure) = stream.shake_hands().await {
             let silent = stream.is_silent() && matches!(failure, Failure::Left | Failure::Io(_));
@@ -256,7 +255,8 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Verified<ClientCertVerified> {
-        self.trust.verify(Usage::Client, end, intermediates, None, now)?;
+        self.trust
+            .verify(Usage::Client, end, intermediates, None, now)?;
         Ok(ClientCertVerified::assertion())
     }
 

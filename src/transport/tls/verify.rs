@@ -197,7 +197,10 @@ impl Trust {
         let expired = RefCell::new(None);
         let is_anchor_valid = |path: &webpki::VerifiedPath<'_>| {
             let anchor = path.anchor();
-            let place = self.anchors.iter().position(|known| std::ptr::eq(known, anchor));
+            let place = self
+                .anchors
+                .iter()
+                .position(|known| std::ptr::eq(known, anchor));
             let Some(root) = place.map(|place| &self.roots[place]) else {
                 return Ok(());
             };
@@ -257,7 +260,8 @@ impl Trust {
         };
         for (der, issuer) in issuers {
             let issued = self.verify_issued(certificate, &issuer);
-            let valid = is_valid(&issuer, now).or_else(|why| if self.any_date { Ok(()) } else { Err(why) });
+            let valid =
+                is_valid(&issuer, now).or_else(|why| if self.any_date { Ok(()) } else { Err(why) });
             match (issued, valid) {
                 (Ok(()), Ok(())) => return Ok(()),
                 (Ok(()), Err(_)) => why = Why::IssuerExpired(describe(der)),
@@ -345,7 +349,10 @@ impl Trust {
                 continue;
             }
             let serial = certificate.raw_serial();
-            if list.iter_revoked_certificates().any(|entry| entry.raw_serial() == serial) {
+            if list
+                .iter_revoked_certificates()
+                .any(|entry| entry.raw_serial() == serial)
+            {
                 return Err(Why::Revoked);
             }
             match list.next_update() {
@@ -377,7 +384,10 @@ impl Trust {
             .filter(|(scheme, _)| *scheme == signed.scheme)
             .flat_map(|(_, candidates)| *candidates);
         for candidate in candidates {
-            if key.verify_signature(*candidate, message, signed.signature()).is_ok() {
+            if key
+                .verify_signature(*candidate, message, signed.signature())
+                .is_ok()
+            {
                 return Ok(rustls::client::danger::HandshakeSignatureValid::assertion());
             }
         }
@@ -399,7 +409,8 @@ impl Trust {
     }
 }
 
-const WEAK: &str = "it is signed in a way that is too weak or not known (SHA-1, MD5, RSA below 2048 bits)";
+const WEAK: &str =
+    "it is signed in a way that is too weak or not known (SHA-1, MD5, RSA below 2048 bits)";
 
 /// Whether webpki cannot read it.
 fn is_old(certificate: &CertificateDer<'_>) -> bool {
@@ -444,24 +455,44 @@ fn valid_moment(certificate: &X509Certificate<'_>, others: &[CertificateDer<'_>]
 /// Whether a certificate of `cafile` may have issued others. Those that say
 /// nothing about it may: they are trusted by name.
 fn may_issue(root: &X509Certificate<'_>) -> bool {
-    let is_ca = root.basic_constraints().ok().flatten().is_none_or(|found| found.value.ca);
-    let signs = root.key_usage().ok().flatten().is_none_or(|found| found.value.key_cert_sign());
+    let is_ca = root
+        .basic_constraints()
+        .ok()
+        .flatten()
+        .is_none_or(|found| found.value.ca);
+    let signs = root
+        .key_usage()
+        .ok()
+        .flatten()
+        .is_none_or(|found| found.value.key_cert_sign());
     is_ca && signs && matches!(root.name_constraints(), Ok(None))
 }
 
 fn may_sign_lists(signer: &X509Certificate<'_>) -> bool {
-    signer.key_usage().ok().flatten().is_none_or(|found| found.value.crl_sign())
+    signer
+        .key_usage()
+        .ok()
+        .flatten()
+        .is_none_or(|found| found.value.crl_sign())
 }
 
 /// Extensions of a certificate of version 3 that webpki didn't look at.
 fn verify_extensions(usage: Usage, certificate: &X509Certificate<'_>) -> Result<(), Why> {
     // Key usage, alternative name, basic constraints, policies, extended usage.
-    const KNOWN: [&str; 5] = ["2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.32", "2.5.29.37"];
+    const KNOWN: [&str; 5] = [
+        "2.5.29.15",
+        "2.5.29.17",
+        "2.5.29.19",
+        "2.5.29.32",
+        "2.5.29.37",
+    ];
     let unknown = certificate.extensions().iter().any(|extension| {
         extension.critical && !KNOWN.contains(&extension.oid.to_id_string().as_str())
     });
     if unknown {
-        return Err(Why::Other("it has a critical extension that is not known".to_owned()));
+        return Err(Why::Other(
+            "it has a critical extension that is not known".to_owned(),
+        ));
     }
     match certificate.extended_key_usage() {
         Ok(None) => Ok(()),
@@ -490,7 +521,10 @@ fn verify_name(
     let common = common_name(certificate);
     let expected = server.to_str().into_owned();
     if names.is_empty() {
-        if common.as_deref().is_some_and(|common| is_name_of(common, &expected)) {
+        if common
+            .as_deref()
+            .is_some_and(|common| is_name_of(common, &expected))
+        {
             return Ok(());
         }
         names.extend(common);
@@ -525,7 +559,9 @@ impl Why {
             E::InvalidSignatureForPublicKey => Self::BadSignature,
             E::RequiredEkuNotFoundContext(_) => Self::WrongPurpose,
             E::UnsupportedSignatureAlgorithmContext(_)
-            | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => Self::Other(WEAK.to_owned()),
+            | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
+                Self::Other(WEAK.to_owned())
+            }
             other => Self::Other(other.to_string()),
         }
     }
@@ -557,7 +593,9 @@ impl fmt::Display for Why {
             Self::Expired => "it has expired",
             Self::NotYetValid => "it is not valid yet",
             Self::Revoked => "it is revoked",
-            Self::SelfSigned => "it is signed by itself, and not among the certificates trusted here",
+            Self::SelfSigned => {
+                "it is signed by itself, and not among the certificates trusted here"
+            }
             Self::UnknownIssuer => "no CA that is trusted here issued it",
             Self::IssuerExpired(issuer) => {
                 return write!(f, "the CA that issued it is not valid now: {issuer}");
@@ -567,7 +605,11 @@ impl fmt::Display for Why {
                 return write!(f, "it is not for '{expected}', it has no name");
             }
             Self::WrongName { expected, names } => {
-                return write!(f, "it is not for '{expected}' but for '{}'", names.join("', '"));
+                return write!(
+                    f,
+                    "it is not for '{expected}' but for '{}'",
+                    names.join("', '")
+                );
             }
             Self::WrongPurpose => "its extended key usage forbids this use",
             Self::NoRevocationList => "there is no revocation list of its CA",
@@ -594,10 +636,16 @@ impl Rejection {
             Why::WrongName { expected, .. } => format!(
                 "connect by a name that it has, or have its CA issue it for this one: `{renew} \
                  -extfile <(echo subjectAltName={}:{expected})`",
-                if expected.parse::<std::net::IpAddr>().is_ok() { "IP" } else { "DNS" }
+                if expected.parse::<std::net::IpAddr>().is_ok() {
+                    "IP"
+                } else {
+                    "DNS"
+                }
             ),
             Why::OldForm => {
-                format!("have its CA issue it in version 3: `{renew} -extfile <(echo basicConstraints=CA:FALSE)`")
+                format!(
+                    "have its CA issue it in version 3: `{renew} -extfile <(echo basicConstraints=CA:FALSE)`"
+                )
             }
             Why::NoRevocationList | Why::OldRevocationList(_) => {
                 "make a new revocation list with `openssl ca -gencrl`".to_owned()
