@@ -166,3 +166,96 @@ pub(super) fn mistakes<'a>(
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Cipher, Config, TlsIdentity, TlsVersion};
+
+    fn parse(lines: &str) -> Result<Config, String> {
+        let text = format!("listener 8883\n{lines}");
+        Config::parse(&text, "m.conf").map_err(|mistakes| mistakes.to_string())
+    }
+
+    const ON: &str = "certfile /c\nkeyfile /k\n";
+
+    #[test]
+    fn options_reach_the_listener() {
+        let lines = "cafile /ca\ncapath /cas\ncrlfile /crl\nrequire_certificate true\n\
+                     use_subject_as_username true\ntls_version tlsv1.3\n\
+                     ciphers_tls1.3 TLS_AES_128_GCM_SHA256\ndisable_client_cert_date_checks true\n";
+        let config = parse(&format!("{ON}{lines}")).unwrap();
+        let tls = &config.listeners[0].tls;
+        assert!(tls.is_on() && tls.require_certificate && tls.disable_client_cert_date_checks);
+        assert_eq!(tls.identity(), TlsIdentity::Subject);
+        assert_eq!(tls.version, TlsVersion::V13);
+        assert_eq!(tls.ciphers.tls13, Some(vec![Cipher::Aes128GcmSha256]));
+        assert_eq!(tls.crlfile.as_deref(), Some(std::path::Path::new("/crl")));
+    }
+
+    /// With both, the common name counts, as with Mosquitto.
+    #[test]
+    fn the_common_name_goes_before_the_subject() {
+        let lines = "cafile /ca\nrequire_certificate true\nuse_subject_as_username true\n\
+                     use_identity_as_username true\n";
+        let config = parse(&format!("{ON}{lines}")).unwrap();
+        assert_eq!(config.listeners[0].tls.identity(), TlsIdentity::CommonName);
+    }
+
+    #[test]
+    fn what_belongs_together_must_stand_together() {
+        for (lines, line, help) in [
+            ("certfile /c\n", 2, "keyfile FILE"),
+            ("keyfile /k\n", 2, "certfile FILE"),
+            ("cafile /ca\n", 2, "certfile FILE"),
+            ("require_certificate true\n", 2, "certfile FILE"),
+            (
+                "certfile /c\nkeyfile /k\nrequire_certificate true\n",
+                4,
+                "cafile FILE",
+            ),
+            (
+                "certfile /c\nkeyfile /k\nuse_identity_as_username true\n",
+                4,
+                "require_certificate true",
+            ),
+            (
+                "certfile /c\nkeyfile /k\ncrlfile /crl\n",
+                4,
+                "require_certificate true",
+            ),
+        ] {
+            let mistakes = parse(lines).unwrap_err();
+            assert!(
+                mistakes.contains(&format!("m.conf:{line}:1: error")),
+                "{mistakes}"
+            );
+            assert!(mistakes.contains(help), "{mistakes}");
+        }
+    }
+
+    #[test]
+    fn versions_and_ciphers_that_are_gone_are_refused_with_the_reason() {
+        for (line, word) in [
+            ("tls_version tlsv1.1", "RFC 8996"),
+            ("tls_version 1.2", "write `tlsv1.2`"),
+            ("ciphers AES256-SHA", "ECDHE-RSA-AES256-GCM-SHA384"),
+            ("ciphers_tls1.3 HIGH", "TLS_AES_256_GCM_SHA384"),
+            ("tls_engine pkcs11", "OpenSSL engines"),
+            ("tls_keyform engine", "OpenSSL engines"),
+        ] {
+            let mistakes = parse(&format!("{ON}{line}\n")).unwrap_err();
+            assert!(mistakes.contains(word), "{mistakes}");
+        }
+        let config = parse(&format!("{ON}dhparamfile /d\ntls_keyform pem\n")).unwrap();
+        assert!(config.warnings[0].to_string().contains("elliptic curves"));
+    }
+
+    #[test]
+    fn options_above_the_first_listener_are_checked_too() {
+        let mistakes = Config::parse("certfile /c\nlistener 8883\n", "m.conf").unwrap_err();
+        assert!(
+            mistakes.to_string().contains("m.conf:1:1: error"),
+            "{mistakes}"
+        );
+    }
+}

@@ -96,13 +96,12 @@ fn write_attribute(written: &mut String, attribute: &AttributeTypeAndValue<'_>) 
     let known = SHORT_NAMES.iter().find(|(known, _)| *known == oid);
     written.push_str(known.map_or(oid.as_str(), |(_, short)| short));
     written.push('=');
-    match (known, text(attribute)) {
-        (Some(_), Some(text)) => escape(written, &text),
-        _ => {
-            written.push('#');
-            for byte in dump(attribute) {
-                let _ = write!(written, "{byte:02X}");
-            }
+    if let (Some(_), Some(text)) = (known, text(attribute)) {
+        escape(written, &text);
+    } else {
+        written.push('#');
+        for byte in dump(attribute) {
+            let _ = write!(written, "{byte:02X}");
         }
     }
 }
@@ -204,7 +203,7 @@ mod tests {
         let path = |name: &str| directory.path().join(name);
         for subject in [
             "/C=GB/ST=Nottinghamshire/L=Nottingham/O=Server/OU=Production/CN=test client",
-            "/CN=#a, \"b\"+<c>;\\\\ ",
+            "/CN=#a, \"b\"\\+<c>;\\\\ ",
             "/CN= é\u{1}ü漢/emailAddress=a@b.example/DC=example/UID=x",
             "/CN=one+OU=two/serialNumber=7/GN=Ada/SN=L",
             "/2.5.4.77=odd/CN=x",

@@ -162,3 +162,57 @@ fn decrypt(path: &Path) -> String {
     let path = path.display();
     format!("take the encryption off with `openssl pkey -in {path} -out {path}.plain`")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    fn knowing(phrase: &str) -> PassPhrase {
+        PassPhrase(Some(phrase.to_owned()))
+    }
+
+    /// Every way in which OpenSSL encrypts keys, by itself or when asked.
+    #[test]
+    fn encrypted_keys_are_decrypted() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("key");
+        for args in [
+            "genrsa -des3 -passout pass:hello 2048",
+            "genrsa -aes256 -passout pass:hello 2048",
+            "genrsa -traditional -des3 -passout pass:hello 2048",
+            "genrsa -traditional -aes128 -passout pass:hello 2048",
+            "genrsa -traditional -aes192 -passout pass:hello 2048",
+            "genrsa -traditional -aes256 -passout pass:hello 2048",
+            "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -aes-256-cbc -pass pass:hello",
+            "genpkey -algorithm ed25519 -aes-128-cbc -pass pass:hello",
+        ] {
+            let mut openssl = Command::new("openssl");
+            openssl.args(args.split(' ').take(1)).arg("-out").arg(&path);
+            let made = openssl.args(args.split(' ').skip(1)).output();
+            assert!(made.expect("openssl runs").status.success(), "{args}");
+            assert!(load(&path, &mut knowing("hello")).is_ok(), "{args}");
+            let error = load(&path, &mut knowing("hullo")).err();
+            let error = error.expect("the wrong pass phrase").to_string();
+            assert!(error.contains("openssl pkey -in"), "{args}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_too_short_is_refused_with_the_command_for_another() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("key");
+        let made = Command::new("openssl")
+            .arg("genrsa")
+            .arg("-out")
+            .arg(&path)
+            .arg("1024")
+            .output();
+        assert!(made.expect("openssl runs").status.success());
+        let error = load(&path, &mut knowing(""))
+            .expect_err("too short")
+            .to_string();
+        assert!(error.contains("openssl genrsa -out"), "{error}");
+    }
+}

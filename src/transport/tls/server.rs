@@ -282,3 +282,41 @@ impl ClientCertVerifier for ClientVerifier {
         self.trust.schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes a certificate for `localhost` and its key.
+    fn write_pair(directory: &Path) -> Tls {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]);
+        let made = made.expect("a certificate");
+        let (certificate, key) = (directory.join("crt"), directory.join("key"));
+        std::fs::write(&certificate, made.cert.pem()).expect("writing");
+        std::fs::write(&key, made.signing_key.serialize_pem()).expect("writing");
+        Tls {
+            certfile: Some(certificate),
+            keyfile: Some(key),
+            ..Tls::default()
+        }
+    }
+
+    #[test]
+    fn what_is_loaded_again_counts_from_then_on_unless_it_is_bad() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let options = write_pair(directory.path());
+        let cell = ServerCell::load(&options, None).expect("loaded");
+        let first = cell.current();
+        write_pair(directory.path());
+        cell.reload(&options).expect("loaded again");
+        let second = cell.current();
+        assert!(!Arc::ptr_eq(&first, &second));
+        // A new certificate whose key was forgotten.
+        let key = std::fs::read(directory.path().join("key")).expect("the key");
+        write_pair(directory.path());
+        std::fs::write(directory.path().join("key"), key).expect("writing");
+        let error = cell.reload(&options).expect_err("a bad pair").to_string();
+        assert!(error.contains("is not that of the certificate"), "{error}");
+        assert!(Arc::ptr_eq(&second, &cell.current()));
+    }
+}

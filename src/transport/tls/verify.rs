@@ -655,3 +655,125 @@ impl Rejection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn common_names_are_compared_as_host_names() {
+        for (common, host) in [
+            ("broker", "BROKER"),
+            ("broker.example.org", "broker.example.org."),
+            ("*.example.org", "broker.example.org"),
+            ("192.0.2.1", "192.0.2.1"),
+        ] {
+            assert!(is_name_of(common, host), "{common} {host}");
+        }
+        for (common, host) in [
+            ("broker", "broker2"),
+            ("*", "broker"),
+            ("*.org", "example.org"),
+            ("*.example.org", "a.b.example.org"),
+            ("*.example.org", "example.org"),
+            ("*.0.2.1", "192.0.2.1"),
+            ("b*.example.org", "broker.example.org"),
+        ] {
+            assert!(!is_name_of(common, host), "{common} {host}");
+        }
+    }
+
+    /// Checks a certificate that `cafile` doesn't know better than webpki, at
+    /// a time.
+    fn check(
+        made: &rcgen::CertificateParams,
+        ca: &rcgen::CertificateParams,
+        year: i64,
+    ) -> Result<(), Why> {
+        let ca_key = rcgen::KeyPair::generate().expect("a key");
+        let root = ca
+            .self_signed(&ca_key)
+            .expect("a certificate")
+            .der()
+            .clone();
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let issuer = rcgen::Issuer::from_params(ca, &ca_key);
+        let end = made
+            .signed_by(&key, &issuer)
+            .expect("a certificate")
+            .der()
+            .clone();
+        let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms;
+        let trust = Trust::new(vec![root], Vec::new(), algorithms);
+        let seconds = (year - 1970) * 365 * 86_400;
+        let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds as u64));
+        match trust.verify(Usage::Client, &end, &[], None, now) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(take_rejection().expect("a reason").why),
+        }
+    }
+
+    fn ca() -> rcgen::CertificateParams {
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, "CA");
+        params.not_after = rcgen::date_time_ymd(2030, 1, 1);
+        params
+    }
+
+    #[test]
+    fn a_ca_that_has_expired_vouches_for_nobody() {
+        let end = rcgen::CertificateParams::default();
+        assert_eq!(check(&end, &ca(), 2027), Ok(()));
+        assert!(matches!(
+            check(&end, &ca(), 2032),
+            Err(Why::IssuerExpired(_))
+        ));
+    }
+
+    /// Certificates that are marked as CAs, as some recipes make all of theirs.
+    #[test]
+    fn what_webpki_leaves_to_us_is_checked_as_strictly() {
+        let mut end = rcgen::CertificateParams::default();
+        end.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        end.distinguished_name
+            .push(rcgen::DnType::CommonName, "joe");
+        end.not_before = rcgen::date_time_ymd(2025, 1, 1);
+        end.not_after = rcgen::date_time_ymd(2028, 1, 1);
+        assert_eq!(check(&end, &ca(), 2027), Ok(()));
+        assert_eq!(check(&end, &ca(), 2029), Err(Why::Expired));
+        assert_eq!(check(&end, &ca(), 2024), Err(Why::NotYetValid));
+
+        let mut other = end.clone();
+        other.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+        assert_eq!(check(&other, &ca(), 2027), Err(Why::WrongPurpose));
+        other
+            .extended_key_usages
+            .push(rcgen::ExtendedKeyUsagePurpose::ClientAuth);
+        assert_eq!(check(&other, &ca(), 2027), Ok(()));
+
+        let mut odd = rcgen::CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
+        odd.set_criticality(true);
+        let mut strange = end.clone();
+        strange.custom_extensions.push(odd);
+        assert!(matches!(check(&strange, &ca(), 2027), Err(Why::Other(_))));
+
+        let mut no_ca = ca();
+        no_ca.is_ca = rcgen::IsCa::ExplicitNoCa;
+        assert_eq!(check(&end, &no_ca, 2027), Err(Why::UnknownIssuer));
+        let mut short = ca();
+        short.not_after = rcgen::date_time_ymd(2026, 1, 1);
+        assert!(matches!(
+            check(&end, &short, 2027),
+            Err(Why::IssuerExpired(_))
+        ));
+        let mut narrow = ca();
+        narrow.name_constraints = Some(rcgen::NameConstraints {
+            permitted_subtrees: vec![rcgen::GeneralSubtree::DnsName("example.org".into())],
+            excluded_subtrees: Vec::new(),
+        });
+        assert_eq!(check(&end, &narrow, 2027), Err(Why::UnknownIssuer));
+    }
+}
