@@ -2,7 +2,7 @@
 
 use super::options::{Repeat, Scope};
 use super::read::{Draft, Entries, Entry};
-use super::{Bind, Bridge, Config, Diagnostic, Diagnostics, Listener, Severity, bridge_read};
+use super::{Bind, Bridge, Config, Diagnostic, Diagnostics, Listener, Severity, bridge_read, tls};
 
 /// Puts a draft together, or says everything that is wrong with it.
 pub(super) fn build(draft: &mut Draft) -> Result<Config, Diagnostics> {
@@ -105,6 +105,7 @@ fn listeners(draft: &Draft, found: &mut Vec<Diagnostic>) -> Vec<Listener> {
         {
             found.push(default_protocol(entry, listener.port));
         }
+        found.extend(tls::mistakes(preamble.0.iter(), &listener));
         listeners.push(listener);
     }
     for section in &draft.sections {
@@ -118,6 +119,10 @@ fn listeners(draft: &Draft, found: &mut Vec<Diagnostic>) -> Vec<Listener> {
             preamble.apply(Scope::Listener, &mut listener);
         }
         section.entries.settle(draft.per_listener, &mut listener);
+        let is_above = default_listener == DefaultListener::Absent;
+        let above = preamble.0.iter().filter(|_| is_above);
+        let entries = above.chain(&section.entries.0);
+        found.extend(tls::mistakes(entries, &listener));
         if let Some(earlier) = listeners.iter().find(|known| listener.collides_with(known)) {
             found.push(collision(&section.mistake, earlier));
         }

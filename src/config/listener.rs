@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Location;
+use super::{Location, Tls};
 
 /// A listener and the settings of the clients that connect there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Listener {
     pub proxy_requires_tls: bool,
     /// Who may connect and do what.
     pub security: Security,
+    /// Certificates, keys and what goes with them.
+    pub tls: Tls,
     /// `max_connections`: how many clients may be connected here. Default: no
     /// limit, which any number below 1 means too.
     pub max_connections: Option<u32>,
@@ -76,6 +78,7 @@ impl Default for Listener {
             proxy_protocol: None,
             proxy_requires_tls: false,
             security: Security::default(),
+            tls: Tls::default(),
             max_connections: None,
             max_qos: 2,
             max_topic_alias: 10,

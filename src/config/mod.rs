@@ -24,6 +24,7 @@ mod bridge_read;
 #[cfg(test)]
 mod bridge_tests;
 mod build;
+mod ciphers;
 mod diagnostic;
 mod docs;
 mod effective;
@@ -38,18 +39,21 @@ mod spelling;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod value;
 
 pub use bridge::{
     Bridge, BridgeAddress, BridgeIdentity, BridgeTls, BridgeTopic, BridgeTransport, Direction,
     ReloadType, RestartTimeout, Secret, StartType, TcpKeepalive,
 };
+pub use ciphers::{Cipher, Ciphers, NoCipher};
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 pub use effective::Effective;
 pub use limits::Limits;
 pub use listener::{Bind, Listener, Protocol, ProtocolVersions, Security, SocketDomain};
 pub use log::{Log, LogDestination, LogType, LogTypes};
 pub use options::{OptionSpec, Scope};
+pub use tls::{Tls, TlsIdentity, TlsVersion};
 
 use read::{Draft, Origin};
 
@@ -76,6 +80,9 @@ pub struct Config {
     pub log: Log,
     /// `pid_file`: where the number of the process is written. Default: nowhere.
     pub pid_file: Option<PathBuf>,
+    /// Where the secrets of TLS connections are written, for who looks into
+    /// them with Wireshark; an option of the command line. Default: nowhere.
+    pub tls_keylog: Option<PathBuf>,
     /// `user`: whom the broker becomes when root starts it. Default: `mosquitto`.
     pub user: Option<String>,
     /// `sys_interval`: seconds between updates of `$SYS`, 0 to 65535. Default:
@@ -101,6 +108,7 @@ impl Default for Config {
             bridges: Vec::new(),
             log: Log::default(),
             pid_file: None,
+            tls_keylog: None,
             user: Some("mosquitto".into()),
             sys_interval: 10,
             set_tcp_nodelay: true,

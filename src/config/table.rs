@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::options::{Feature, OptionSpec as O, Scope, Structure};
 use super::value::Kind::{
-    Choice, Destination, Flag, Limit, Number, NumberOrNone, Path, Period, Protocol, Text, Topic,
-    Versions, Words,
+    Choice, Ciphers, Destination, Flag, Limit, Number, NumberOrNone, Path, Period, Protocol, Text,
+    TlsVersion, Topic, Versions, Words,
 };
 use super::{LogType, LogTypes, ReloadType, Secret, SocketDomain, StartType, bridge_read};
 
@@ -21,10 +21,9 @@ static PERSISTENCE: Feature = Feature {
     name: "persistence",
     instead: "write `persistence false`: sessions and retained messages then last until the broker ends",
 };
-static TLS: Feature = Feature {
-    name: "TLS",
-    instead: "remove the line and let a TLS proxy such as stunnel or nginx listen in front, \
-              or keep the listener on a trusted network",
+static ENGINE: Feature = Feature {
+    name: "OpenSSL engines",
+    instead: "remove the line and name a key in a file with `keyfile`",
 };
 static PSK: Feature = Feature {
     name: "TLS with pre-shared keys",
@@ -90,6 +89,18 @@ pub(super) static OPTIONS: &[O] = &[
         l.proxy_protocol = v.parse().ok().filter(|version| *version != 0);
     })),
     O::listener("proxy_protocol_v2_require_tls", "false", Flag(|l, v| l.proxy_requires_tls = v)),
+    O::listener("cafile", "", Path(|l, v| l.tls.cafile = Some(v))).reloaded().once(),
+    O::listener("capath", "", Path(|l, v| l.tls.capath = Some(v))).reloaded().once(),
+    O::listener("certfile", "", Path(|l, v| l.tls.certfile = Some(v))).reloaded().once(),
+    O::listener("ciphers", "", Ciphers(super::Ciphers::parse_tls12, |l, v| l.tls.ciphers.tls12 = Some(v))).once(),
+    O::listener("ciphers_tls1.3", "", Ciphers(super::Ciphers::parse_tls13, |l, v| l.tls.ciphers.tls13 = Some(v))).once(),
+    O::listener("crlfile", "", Path(|l, v| l.tls.crlfile = Some(v))).reloaded().once(),
+    O::listener("disable_client_cert_date_checks", "false", Flag(|l, v| l.tls.disable_client_cert_date_checks = v)),
+    O::listener("keyfile", "", Path(|l, v| l.tls.keyfile = Some(v))).reloaded().once(),
+    O::listener("require_certificate", "false", Flag(|l, v| l.tls.require_certificate = v)),
+    O::listener("tls_version", "tlsv1.2", TlsVersion(|l, v| l.tls.version = v)),
+    O::listener("use_identity_as_username", "false", Flag(|l, v| l.tls.use_identity_as_username = v)),
+    O::listener("use_subject_as_username", "false", Flag(|l, v| l.tls.use_subject_as_username = v)),
     O::listener("use_username_as_clientid", "false", Flag(|l, v| l.use_username_as_clientid = v)),
 
     // Limits and the rules of queueing and retaining.
@@ -152,28 +163,16 @@ pub(super) static OPTIONS: &[O] = &[
     O::idle("persistence_file", "it needs `persistence true`, in Mosquitto too"),
     O::idle("persistence_location", "it needs `persistence true`, in Mosquitto too"),
     O::idle("websockets_log_level", "it is a matter of libwebsockets; `log_type websockets` shows the handshakes"),
+    O::idle("dhparamfile", "all key exchange is by elliptic curves, which need no parameters"),
     O::idle("packet_buffer_size", "buffers take the size that they need"),
 
     // Not yet: persistence.
     O::harmless("persistence", Scope::Global, &PERSISTENCE, &["false", "0"]).aka(&["retained_persistence"]),
 
-    // Not yet: TLS and what comes with it.
-    O::refused("cafile", Scope::Listener, &TLS),
-    O::refused("capath", Scope::Listener, &TLS),
-    O::refused("certfile", Scope::Listener, &TLS),
-    O::refused("ciphers", Scope::Listener, &TLS),
-    O::refused("ciphers_tls1.3", Scope::Listener, &TLS),
-    O::refused("crlfile", Scope::Listener, &TLS),
-    O::refused("dhparamfile", Scope::Listener, &TLS),
-    O::harmless("disable_client_cert_date_checks", Scope::Listener, &TLS, &["false", "0"]),
-    O::refused("keyfile", Scope::Listener, &TLS),
-    O::harmless("require_certificate", Scope::Listener, &TLS, &["false", "0"]),
-    O::refused("tls_engine", Scope::Listener, &TLS),
-    O::refused("tls_engine_kpass_sha1", Scope::Listener, &TLS),
-    O::harmless("tls_keyform", Scope::Listener, &TLS, &["pem"]),
-    O::refused("tls_version", Scope::Listener, &TLS),
-    O::harmless("use_identity_as_username", Scope::Listener, &TLS, &["false", "0"]),
-    O::harmless("use_subject_as_username", Scope::Listener, &TLS, &["false", "0"]),
+    // Not yet: keys outside of files, and keys without certificates.
+    O::refused("tls_engine", Scope::Listener, &ENGINE),
+    O::refused("tls_engine_kpass_sha1", Scope::Listener, &ENGINE),
+    O::harmless("tls_keyform", Scope::Listener, &ENGINE, &["pem"]),
     O::refused("psk_file", Scope::Security, &PSK),
     O::refused("psk_hint", Scope::Listener, &PSK),
 

@@ -351,7 +351,7 @@ fn all_mistakes_are_reported_at_once_in_order() {
 fn what_is_not_there_yet_is_refused_with_a_way_out() {
     for text in [
         "persistence true",
-        "listener 8883\ncertfile /c",
+        "listener 8883\ntls_engine pkcs11",
         "listener 9001\nprotocol http_api",
         "listener 9001\nhttp_dir /srv",
         "auth_plugin /x.so",

@@ -72,6 +72,16 @@ pub fn command() -> Command {
                 ),
         )
         .arg(
+            Arg::new("tls-keylog")
+                .long("tls-keylog")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help(
+                    "Append the secrets of TLS connections to FILE, with which Wireshark can read \
+                     them",
+                ),
+        )
+        .arg(
             Arg::new("verbose")
                 .short('v')
                 .long("verbose")
@@ -146,6 +156,7 @@ fn with_arguments(mut config: Config, matches: &ArgMatches) -> Result<Config, St
             .add_loopback_port(*port)
             .map_err(|mistake| mistake.to_string())?;
     }
+    config.tls_keylog = matches.get_one("tls-keylog").cloned();
     if matches.get_flag("verbose") {
         config.log.types = LogTypes::ALL;
     }

@@ -13,12 +13,17 @@ use tokio::time::{Instant, timeout_at};
 
 use super::credentials::Credentials;
 use super::hub::Hub;
-use super::ingress::Layers;
+use super::ingress::{Layers, Origin};
 use crate::broker::{Batch, ConnectionId, Core, Ended, Millis, Outlook, Policy, Work};
 use crate::codec::{Frame, Version};
+use crate::transport::tls::ServerCell;
 
 /// The read buffer of a thread, in bytes; connections have none.
 pub(super) const READ_BUFFER: usize = 64 * 1024;
+
+/// A read from so many bytes on is followed by others' turn. Less than the
+/// whole buffer, because TLS takes some off.
+const LONG_READ: usize = READ_BUFFER / 2;
 
 /// A partial packet up to this size is put in front of the next read; beyond,
 /// the read goes behind it.
@@ -40,6 +45,8 @@ pub(super) struct Door {
     pub(super) credentials: Credentials,
     pub(super) max_packet_size: u32,
     pub(super) layers: Layers,
+    /// TLS, where the listener has it.
+    pub(super) tls: Option<ServerCell>,
 }
 
 /// Takes a connection in; the future serves it until it ends. It is kept
@@ -48,13 +55,13 @@ pub(super) fn serve<S>(
     hub: Arc<Hub>,
     door: Arc<Door>,
     stream: S,
-    peer: &str,
+    origin: Origin,
 ) -> impl Future<Output = ()> + use<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let id = hub.enter(None, |core, now| {
-        core.open(now, Arc::clone(&door.policy), peer)
+        core.open(now, Arc::clone(&door.policy), &origin.peer)
     });
     let mut connection = Connection {
         id,
@@ -74,9 +81,10 @@ where
             ended: Some(Ended::ByClient),
         },
     };
+    let identity = origin.identity;
     // Beginning and end are on the heap, to weigh nothing in between.
     async move {
-        let ended = match Box::pin(connection.greet()).await {
+        let ended = match Box::pin(connection.greet(identity)).await {
             Ok(()) => poll_fn(|context| connection.poll(context)).await,
             Err(error) => Err(error),
         };
@@ -145,7 +153,7 @@ pub(super) struct Connection<S> {
 enum Read {
     /// The socket is empty; it wakes us.
     Drained,
-    /// The buffer was full: others first, then us again.
+    /// There was much to read: others first, then us again.
     Again,
     /// It stopped, or didn't begin, for a pause; nothing else wakes us after it.
     Paused,
@@ -220,7 +228,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn read(&mut self, context: &mut Context<'_>, taken: &mut bool) -> io::Result<Read> {
         loop {
-            let (count, full) = match self.read_once(context, taken)? {
+            let (count, long) = match self.read_once(context, taken)? {
                 Poll::Pending => return Ok(Read::Drained),
                 Poll::Ready(outcome) => outcome,
             };
@@ -230,14 +238,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if self.paused || self.closing {
                 return Ok(Read::Paused);
             }
-            if full {
+            if long {
                 return Ok(Read::Again);
             }
         }
     }
 
     /// One read and its effect in the core. Returns the number of bytes and
-    /// whether they filled the buffer.
+    /// whether it is others' turn now.
     fn read_once(
         &mut self,
         context: &mut Context<'_>,
@@ -257,7 +265,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let count = target.filled().len();
             self.partial.clear();
             *taken = self.process(&buffer[..kept + count]);
-            Ok(Poll::Ready((count, count == READ_BUFFER)))
+            Ok(Poll::Ready((count, count >= LONG_READ)))
         })
     }
 
@@ -288,7 +296,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         } else {
             *taken = self.process(&bytes);
         }
-        Ok(Poll::Ready((count, count == READ_BUFFER)))
+        Ok(Poll::Ready((count, count >= LONG_READ)))
     }
 
     /// Hands the packets in `bytes` to the core and keeps what is left. True:

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::connection::{Connection, READ_BUFFER};
 use crate::broker::Decision;
 use crate::codec::{Connect, Frame};
+use crate::transport::tls::Identity;
 
 /// How long a connection may take for its CONNECT, and the most that CONNECT
 /// may weigh in bytes: the longest strings that it can carry.
@@ -16,10 +17,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_CONNECT: usize = 512 * 1024;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// Reads CONNECT, checks the credentials, lets the core answer.
-    pub(super) async fn greet(&mut self) -> io::Result<()> {
+    /// Reads CONNECT, checks the credentials, lets the core answer. A name that
+    /// the layers below MQTT know goes before the one in CONNECT.
+    pub(super) async fn greet(&mut self, identity: Identity) -> io::Result<()> {
         let why = match timeout(CONNECT_TIMEOUT, self.read_connect()).await {
-            Ok(Ok(Ok(packet))) => return self.meet(&packet).await,
+            Ok(Ok(Ok(packet))) => return self.meet(&packet, &identity).await,
             Ok(Ok(Err(why))) => why,
             Ok(Err(error)) => return Err(error),
             Err(_) => "no CONNECT in time",
@@ -29,7 +31,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    async fn meet(&mut self, packet: &[u8]) -> io::Result<()> {
+    async fn meet(&mut self, packet: &[u8], identity: &Identity) -> io::Result<()> {
         let Ok(Some(frame)) = Frame::split(packet, usize::MAX) else {
             return Err(io::ErrorKind::InvalidData.into());
         };
@@ -39,8 +41,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.enter(|core, now| core.refuse_connect(now, id, &refused));
                 Ok(())
             }
-            Ok(connect) => {
-                let decision = self.decide(&connect).await?;
+            Ok(mut connect) => {
+                let decision = match identity {
+                    Identity::Unasked => self.decide(&connect).await?,
+                    Identity::Name(name) => {
+                        connect.username = Some(name);
+                        Decision::Allowed
+                    }
+                    Identity::Missing => Decision::Denied,
+                };
                 self.introduce(&connect, decision)
             }
         }

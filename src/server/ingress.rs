@@ -12,29 +12,46 @@ use tokio::time::timeout;
 use super::connection::{Door, serve};
 use super::hub::Hub;
 use crate::config::{Config, Listener, LogType, Protocol};
+use crate::transport::tls::{Identity, ServerCell};
 use crate::transport::{Stream, proxy, websocket};
 
-/// How long a connection may take for all its layers together.
+/// How long a client may take for the handshakes before MQTT.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What connections bring in front of MQTT.
+/// What connections bring in front of MQTT, besides TLS.
 #[derive(Debug)]
 pub(super) struct Layers {
-    proxy: Option<proxy::Version>,
-    proxy_requires_tls: bool,
+    proxy: Option<Proxied>,
     protocol: Protocol,
+    /// A client without certificate stays out, even where TLS is one of several
+    /// ways in.
+    requires_certificate: bool,
     websocket: websocket::Rules,
+}
+
+/// What a listener wants to know from the proxy in front of it.
+#[derive(Debug)]
+struct Proxied {
+    version: proxy::Version,
+    requires_tls: bool,
+    /// The user name is the common name in the client's certificate.
+    names_user: bool,
 }
 
 impl Layers {
     pub(super) fn new(listener: &Listener, config: &Config) -> Self {
-        Self {
-            proxy: listener.proxy_protocol.map(|version| match version {
+        let proxy = listener.proxy_protocol.map(|version| Proxied {
+            version: match version {
                 1 => proxy::Version::V1,
                 _ => proxy::Version::V2,
-            }),
-            proxy_requires_tls: listener.proxy_requires_tls,
+            },
+            requires_tls: listener.proxy_requires_tls,
+            names_user: listener.tls.use_identity_as_username,
+        });
+        Self {
+            proxy,
             protocol: listener.protocol,
+            requires_certificate: listener.tls.require_certificate,
             websocket: websocket::Rules {
                 origins: listener.websockets_origins.clone(),
                 max_head: config.websockets_headers_size.into(),
@@ -57,6 +74,8 @@ impl Layers {
 pub(super) struct Origin {
     /// The client's address, as log lines name it.
     pub(super) peer: String,
+    /// Who the client is by its certificate.
+    pub(super) identity: Identity,
 }
 
 /// What a connection speaks.
@@ -70,16 +89,15 @@ enum Spoken {
 /// Serves an accepted connection until it ends, in a task of its own. What goes
 /// wrong on the way to MQTT concerns this connection only.
 pub(super) fn admit(hub: Arc<Hub>, door: Arc<Door>, stream: Stream, mut origin: Origin) {
-    if door.layers.are_none() {
-        tokio::spawn(serve(hub, door, stream, &origin.peer));
+    if door.tls.is_none() && door.layers.are_none() {
+        tokio::spawn(serve(hub, door, stream, origin));
         return;
     }
     // What handshakes need is given back with their task.
     tokio::spawn(async move {
-        let climb = climb(&hub, &door.layers, stream, &mut origin);
-        match timeout(PATIENCE, climb).await {
+        match timeout(PATIENCE, climb(&hub, &door, stream, &mut origin)).await {
             Ok(Ok(stream)) => {
-                tokio::spawn(serve(hub, door, stream, &origin.peer));
+                tokio::spawn(serve(hub, door, stream, origin));
             }
             Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
                 reject(&hub, &origin, &error.to_string());
@@ -93,27 +111,36 @@ pub(super) fn admit(hub: Arc<Hub>, door: Arc<Door>, stream: Stream, mut origin: 
 /// Takes a connection through all layers.
 async fn climb(
     hub: &Hub,
-    layers: &Layers,
+    door: &Door,
     mut stream: Stream,
     origin: &mut Origin,
 ) -> io::Result<Stream> {
-    if let Some(version) = layers.proxy {
+    let (layers, tls) = (&door.layers, door.tls.as_ref());
+    if let Some(proxied) = &layers.proxy {
         let header;
-        (stream, header) = proxy::read(stream, version).await?;
-        heed(hub, layers, header, origin)?;
-    }
-    let spoken = match layers.protocol {
-        Protocol::Mqtt => Spoken::Mqtt,
-        Protocol::Websockets => Spoken::WebSocket,
-        Protocol::Any => {
-            let spoken;
-            (stream, spoken) = recognise(stream).await?;
-            spoken
+        (stream, header) = proxy::read(stream, proxied.version).await?;
+        origin.heed(&header, proxied)?;
+        if tls.is_none() {
+            origin.believe(&header, proxied, layers.requires_certificate)?;
         }
+        note_tls(hub, origin, &header);
+    }
+    let mut spoken;
+    (stream, spoken) = match (layers.protocol, tls) {
+        (Protocol::Mqtt | Protocol::Websockets, Some(_)) => (stream, Spoken::Tls),
+        (protocol, _) => recognise(stream, protocol).await?,
     };
     if spoken == Spoken::Tls {
+        let tls =
+            tls.ok_or_else(|| refusal("it begins with TLS, and the listener has no `certfile`"))?;
+        (stream, origin.identity) = pass_tls(tls, stream).await?;
+        (stream, spoken) = recognise(stream, layers.protocol).await?;
+        if spoken == Spoken::Tls {
+            return Err(refusal("there is TLS within TLS"));
+        }
+    } else if tls.is_some() && layers.requires_certificate {
         return Err(refusal(
-            "it begins with TLS, and the listener has no `certfile`",
+            "it comes without TLS, and a certificate is required",
         ));
     }
     if spoken == Spoken::WebSocket {
@@ -122,53 +149,78 @@ async fn climb(
         if let Some(ip) = accepted.forwarded {
             origin.forward(ip);
         }
-        hub.logger().write(
-            LogType::Websockets,
-            &format!("WebSocket connection from {}.", origin.peer),
-        );
+        let line = format!("WebSocket connection from {}.", origin.peer);
+        hub.logger().write(LogType::Websockets, &line);
     }
     Ok(stream)
 }
 
 impl Origin {
+    pub(super) fn of(peer: String) -> Self {
+        let identity = Identity::Unasked;
+        Self { peer, identity }
+    }
+
     /// Takes the address that a proxy tells of. The port stays that of the
     /// proxy's connection, which is what Mosquitto shows.
     fn forward(&mut self, ip: IpAddr) {
-        let port = self
-            .peer
-            .rsplit_once(':')
-            .and_then(|(_, port)| port.parse().ok());
+        let port = self.peer.rsplit_once(':');
+        let port = port.and_then(|(_, port)| port.parse().ok());
         self.peer = SocketAddr::new(ip, port.unwrap_or(0)).to_string();
     }
+
+    /// Takes what a PROXY header says of the client.
+    fn heed(&mut self, header: &proxy::Header, proxied: &Proxied) -> io::Result<()> {
+        if let Some(client) = &header.client {
+            self.peer.clone_from(client);
+        }
+        if proxied.requires_tls && header.tls.is_none() {
+            return Err(refusal("client did not connect using TLS"));
+        }
+        Ok(())
+    }
+
+    /// Takes what a proxy that ends TLS says of the client's certificate.
+    fn believe(
+        &mut self,
+        header: &proxy::Header,
+        proxied: &Proxied,
+        requires_certificate: bool,
+    ) -> io::Result<()> {
+        let certified = header.tls.as_ref().filter(|tls| tls.verified);
+        if requires_certificate && certified.is_none() {
+            return Err(refusal("client did not provide a certificate"));
+        }
+        if proxied.names_user {
+            let name = certified.and_then(|tls| tls.common_name.as_deref());
+            self.identity = match name {
+                Some(name) => Identity::Name(name.into()),
+                None => Identity::Missing,
+            };
+        }
+        Ok(())
+    }
 }
 
-/// Applies what a proxy says of its client.
-fn heed(hub: &Hub, layers: &Layers, header: proxy::Header, origin: &mut Origin) -> io::Result<()> {
-    if let Some(client) = header.client {
-        origin.peer = client;
-    }
-    if layers.proxy_requires_tls && header.tls.is_none() {
-        return Err(refusal("client did not connect using TLS"));
-    }
-    if let Some(proxy::TlsFacts {
-        version: Some(version),
-        cipher: Some(cipher),
-        ..
-    }) = &header.tls
+/// Logs how a client is connected to the proxy.
+fn note_tls(hub: &Hub, origin: &Origin, header: &proxy::Header) {
+    if let Some(tls) = &header.tls
+        && let (Some(version), Some(cipher)) = (&tls.version, &tls.cipher)
     {
-        hub.logger().write(
-            LogType::Notice,
-            &format!(
-                "Connection from {} negotiated {version} cipher {cipher}",
-                origin.peer
-            ),
-        );
+        let peer = &origin.peer;
+        let line = format!("Connection from {peer} negotiated {version} cipher {cipher}");
+        hub.logger().write(LogType::Notice, &line);
     }
-    Ok(())
 }
 
-/// Finds out by the first byte what comes, and leaves it to be read again.
-async fn recognise(mut stream: Stream) -> io::Result<(Stream, Spoken)> {
+/// What a listener's clients speak. Where that may be several things, the first
+/// byte tells; it is left to be read again.
+async fn recognise(mut stream: Stream, protocol: Protocol) -> io::Result<(Stream, Spoken)> {
+    match protocol {
+        Protocol::Mqtt => return Ok((stream, Spoken::Mqtt)),
+        Protocol::Websockets => return Ok((stream, Spoken::WebSocket)),
+        Protocol::Any => {}
+    }
     let mut early = Vec::new();
     if stream.read_buf(&mut early).await? == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
@@ -185,16 +237,27 @@ async fn recognise(mut stream: Stream) -> io::Result<(Stream, Spoken)> {
     Ok((stream.put_back(early), spoken))
 }
 
+async fn pass_tls(tls: &ServerCell, stream: Stream) -> io::Result<(Stream, Identity)> {
+    match tls.current().accept(stream).await {
+        Ok(accepted) => Ok((accepted.stream, accepted.identity)),
+        Err(None) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Err(Some(failure)) => {
+            let help = match failure.help() {
+                "" => String::new(),
+                help => format!(". Help: {help}"),
+            };
+            Err(refusal(&format!("TLS failed: {failure}{help}")))
+        }
+    }
+}
+
 fn refusal(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 fn reject(hub: &Hub, origin: &Origin, why: &str) {
-    let line = format!(
-        "Connection from {} rejected, {}.",
-        origin.peer,
-        why.trim_end_matches('.')
-    );
+    let (peer, why) = (&origin.peer, why.trim_end_matches('.'));
+    let line = format!("Connection from {peer} rejected, {why}.");
     hub.logger().write(LogType::Notice, &line);
 }
 

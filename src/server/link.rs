@@ -7,7 +7,7 @@ use tokio::io::DuplexStream;
 use super::connection::{Door, serve};
 use super::credentials::Credentials;
 use super::hub::Hub;
-use super::ingress::Layers;
+use super::ingress::{Layers, Origin};
 use crate::broker::Policy;
 use crate::client::{Client, ConnectError, ConnectOptions};
 use crate::codec::Version;
@@ -52,8 +52,13 @@ impl Links {
             credentials: Credentials::trusting(),
             max_packet_size: u32::MAX,
             layers: Layers::none(),
+            tls: None,
         });
-        tokio::spawn(serve(Arc::clone(&self.0), door, ours, "this process"));
+        let origin = Origin {
+            peer: "this process".to_owned(),
+            ..Origin::default()
+        };
+        tokio::spawn(serve(Arc::clone(&self.0), door, ours, origin));
         theirs
     }
 }

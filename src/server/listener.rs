@@ -88,13 +88,13 @@ impl Acceptor {
             Self::Tcp(socket) => {
                 let (stream, peer) = socket.accept().await?;
                 let peer = peer.to_string();
-                Ok((stream.into(), Origin { peer }))
+                Ok((stream.into(), Origin::of(peer)))
             }
             Self::Unix(socket, file) => {
                 let (stream, _) = socket.accept().await?;
                 // A client's end has no name; Mosquitto shows ours.
                 let peer = format!("{}:0", file.path.display());
-                Ok((stream.into(), Origin { peer }))
+                Ok((stream.into(), Origin::of(peer)))
             }
         }
     }

@@ -43,6 +43,7 @@ use crate::auth::Acl;
 use crate::broker::{Core, Policy, Settings};
 use crate::client::{Client, ConnectError};
 use crate::config::{Config, Listener, LogType};
+use crate::transport::tls::ServerCell;
 use connection::Door;
 use credentials::Credentials;
 use hub::Hub;
@@ -313,11 +314,16 @@ fn door(
         mount_point: listener.mount_point.clone(),
         acl: acl.map(Arc::new),
     };
+    let tls = listener.tls.is_on().then(|| {
+        ServerCell::load(&listener.tls, config.tls_keylog.as_deref())
+            .map_err(|error| StartError(format!("TLS on port {}: {error}", listener.port)))
+    });
     Ok(Door {
         policy: Arc::new(policy),
         credentials: Credentials::load(&listener.security, hashing).map_err(fail)?,
         max_packet_size: config.limits.max_packet_size,
         layers: Layers::new(listener, config),
+        tls: tls.transpose()?,
     })
 }
 

@@ -16,6 +16,7 @@ use super::connection::{Door, serve};
 use super::credentials::Credentials;
 use super::hub::Hub;
 use super::ingress::Layers;
+use super::ingress::Origin;
 use super::log::Logger;
 use crate::broker::{Core, Policy, Settings};
 use crate::config::{Config, LogTypes};
@@ -45,6 +46,7 @@ fn hub() -> Result<(Arc<Hub>, Arc<Door>), String> {
         credentials: Credentials::trusting(),
         max_packet_size: 1_000_000,
         layers: Layers::none(),
+        tls: None,
     };
     Ok((Arc::new(hub), Arc::new(door)))
 }
@@ -58,7 +60,7 @@ impl Client {
     /// A connection with room for so many bytes on their way.
     fn open(hub: &Arc<Hub>, door: &Arc<Door>, pipe: usize) -> Self {
         let (stream, theirs) = tokio::io::duplex(pipe);
-        let served = serve(Arc::clone(hub), Arc::clone(door), theirs, "test");
+        let served = serve(Arc::clone(hub), Arc::clone(door), theirs, Origin::default());
         let served = tokio::spawn(served);
         Self { stream, served }
     }
@@ -131,7 +133,7 @@ impl AsyncWrite for Script {
 async fn what_several_reads_in_one_go_ask_for_is_answered() {
     let (hub, door) = hub().unwrap();
     let (script, written) = Script::new(&[&connect(b'a'), &PINGREQ, &PINGREQ, &PINGREQ]);
-    let served = serve(hub, door, script, "test");
+    let served = serve(hub, door, script, Origin::default());
     // Nobody wakes it: what is left undone now stays undone.
     assert!(timeout(Duration::from_secs(60), served).await.is_err());
     assert_eq!(
@@ -147,7 +149,13 @@ async fn a_client_that_sends_no_more_gets_its_answers() {
         let chunks: Vec<_> = chunks.iter().map(Vec::as_slice).collect();
         let (mut script, written) = Script::new(&chunks);
         script.ends = true;
-        serve(Arc::clone(&hub), Arc::clone(&door), script, "test").await;
+        serve(
+            Arc::clone(&hub),
+            Arc::clone(&door),
+            script,
+            Origin::default(),
+        )
+        .await;
         let answers = [&CONNACK[..], &PINGRESP].concat();
         assert_eq!(*written.lock(), answers[..2 + 2 * chunks.len()]);
     }
@@ -163,12 +171,24 @@ async fn a_goodbye_before_the_connection_breaks_counts() {
 
     let (mut script, _) = Script::new(&[&connect(b'a'), &PINGREQ, &DISCONNECT]);
     script.breaks_after = CONNACK.len();
-    serve(Arc::clone(&hub), Arc::clone(&door), script, "test").await;
+    serve(
+        Arc::clone(&hub),
+        Arc::clone(&door),
+        script,
+        Origin::default(),
+    )
+    .await;
     heir.ask(&PINGREQ, &PINGRESP).await; // and no will before it
 
     let (mut script, _) = Script::new(&[&connect(b'a'), &PINGREQ]);
     script.breaks_after = CONNACK.len();
-    serve(Arc::clone(&hub), Arc::clone(&door), script, "test").await;
+    serve(
+        Arc::clone(&hub),
+        Arc::clone(&door),
+        script,
+        Origin::default(),
+    )
+    .await;
     heir.ask(&[], &[0x30, 4, 0, 1, b'w', b'!']).await;
 }
 
@@ -228,6 +248,6 @@ async fn an_idle_connection_is_small() {
     let (hub, door) = hub().unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap());
-    let size = size_of_val(&serve(hub, door, stream.await.unwrap(), "test"));
+    let size = size_of_val(&serve(hub, door, stream.await.unwrap(), Origin::default()));
     assert!(size <= 256, "the future of a connection takes {size} bytes");
 }

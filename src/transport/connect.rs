@@ -10,6 +10,7 @@ use tokio::net::{TcpSocket, UnixStream, lookup_host};
 use tokio::time::timeout;
 
 use super::socks::{self, Proxy};
+use super::tls::Connector;
 use super::{Stream, websocket};
 
 /// How long the server, or a proxy, may take for the handshake of a layer.
@@ -43,6 +44,15 @@ impl Endpoint {
             Self::Tcp { host, port, .. } => format!("{host}:{port}"),
         }
     }
+
+    /// The name or address by which a certificate knows the server. A Unix
+    /// socket is on this machine.
+    fn host(&self) -> &str {
+        match self {
+            Self::Tcp { host, .. } => without_brackets(host),
+            Self::Unix(_) => "localhost",
+        }
+    }
 }
 
 /// A server, and the layers that lead to it.
@@ -52,6 +62,8 @@ pub struct Target {
     pub endpoint: Endpoint,
     /// The proxy on the way to a TCP port.
     pub proxy: Option<Proxy>,
+    /// TLS over the socket; none: what is sent can be read on the way.
+    pub tls: Option<Connector>,
     /// The path of the WebSocket connection that carries MQTT, if one does.
     pub websocket: Option<String>,
 }
@@ -62,6 +74,7 @@ impl From<Endpoint> for Target {
         Self {
             endpoint,
             proxy: None,
+            tls: None,
             websocket: None,
         }
     }
@@ -72,9 +85,12 @@ impl From<Endpoint> for Target {
 ///
 /// # Errors
 /// The error of the layer that failed; [`is_lookup_error`] tells whether it
-/// was the name of the host.
+/// was the name of the host, [`super::tls::TlsFailure::of`] whether it was TLS.
 pub async fn connect(target: &Target) -> io::Result<Stream> {
     let mut stream = reach(target).await?;
+    if let Some(tls) = &target.tls {
+        stream = in_time(tls.connect(stream, target.endpoint.host())).await?;
+    }
     if let Some(path) = &target.websocket {
         let name = target.endpoint.name();
         stream = in_time(websocket::request(stream, &name, path)).await?;
@@ -142,10 +158,7 @@ async fn connect_address(to: SocketAddr, from: Option<SocketAddr>) -> io::Result
 /// The addresses of `host`. One that is an address already is not asked for,
 /// which spares the resolver's thread.
 pub(super) async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(host);
+    let bare = without_brackets(host);
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
@@ -153,6 +166,12 @@ pub(super) async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>
         Ok(addresses) => Ok(addresses.collect()),
         Err(error) => Err(LookupError::wrap(format!("{host}: {error}"))),
     }
+}
+
+fn without_brackets(host: &str) -> &str {
+    host.strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(host)
 }
 
 /// Whether [`connect`] failed because a host name could not be resolved.

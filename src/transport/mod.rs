@@ -9,6 +9,7 @@ mod early;
 pub mod proxy;
 mod socks;
 mod stream;
+pub mod tls;
 pub mod websocket;
 
 pub use connect::{Endpoint, Target, connect, is_lookup_error};

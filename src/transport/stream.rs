@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::early::Early;
+use super::tls::TlsStream;
 use super::websocket::WebSocket;
 
 /// A connected stream of bytes.
@@ -21,6 +22,8 @@ pub enum Stream {
     Early(Box<Early>),
     /// WebSocket over another stream.
     WebSocket(Box<WebSocket>),
+    /// TLS over another stream.
+    Tls(Box<TlsStream>),
 }
 
 impl From<TcpStream> for Stream {
@@ -43,6 +46,7 @@ macro_rules! on_inner {
             Stream::Unix(inner) => Pin::new(inner).$method($cx $(, $argument)*),
             Stream::Early(early) => Pin::new(&mut early.stream).$method($cx $(, $argument)*),
             Stream::WebSocket(inner) => Pin::new(inner).$method($cx $(, $argument)*),
+            Stream::Tls(inner) => Pin::new(&mut **inner).$method($cx $(, $argument)*),
         }
     };
 }
@@ -85,6 +89,7 @@ impl AsyncWrite for Stream {
             Self::Unix(inner) => inner.is_write_vectored(),
             Self::Early(early) => early.stream.is_write_vectored(),
             Self::WebSocket(inner) => inner.is_write_vectored(),
+            Self::Tls(_) => false,
         }
     }
 

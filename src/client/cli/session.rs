@@ -53,7 +53,10 @@ impl Session {
         let stream = self.reach().await?;
         match self.client.open(stream).await {
             Ok(info) => Ok(info),
-            Err(ConnectError::Lost(_) | ConnectError::Timeout) => self.again().await,
+            Err(ConnectError::Timeout) => self.again().await,
+            Err(ConnectError::Lost(error)) if texts::tls_failure(error.as_ref()).is_none() => {
+                self.again().await
+            }
             Err(error) => Err(self.refused(&error)),
         }
     }
@@ -102,8 +105,9 @@ fn is_passing(reason: ReasonCode) -> bool {
 
 /// Whether it makes sense to connect again.
 pub(super) fn is_accident(reason: &DisconnectReason) -> bool {
-    matches!(
-        reason,
-        DisconnectReason::Lost(_) | DisconnectReason::KeepAliveTimeout
-    )
+    match reason {
+        DisconnectReason::Lost(error) => texts::tls_failure(error.as_ref()).is_none(),
+        DisconnectReason::KeepAliveTimeout => true,
+        _ => false,
+    }
 }

@@ -7,12 +7,14 @@ use colored::Colorize;
 use super::failure::{Failure, complain};
 use crate::client::{ConnectError, DisconnectReason, RequestError};
 use crate::codec::{ReasonCode, Version};
+use crate::transport::tls::TlsFailure;
 use crate::transport::{Endpoint, ProxyError, Target, is_lookup_error};
 
 // Exit codes beyond 1 are the numbers of libmosquitto's errors.
 const PROTOCOL: u8 = 2;
 const NOT_CONNECTED: u8 = 4;
 const LOST: u8 = 7;
+const TLS: u8 = 8;
 const NOT_AUTHORISED: u8 = 11;
 const PROXY: u8 = 16;
 const KEEP_ALIVE: u8 = 19;
@@ -29,6 +31,9 @@ pub(super) fn unreachable(error: &io::Error, target: &Target) -> Failure {
         let hint = "is the name of the broker (-h) right, and does this machine have a network?";
         return Failure::Other("Unable to connect (Lookup error.).".to_owned(), 1)
             .with_hint(Some(hint.to_owned()));
+    }
+    if let Some(failure) = TlsFailure::of(error) {
+        return tls_failed(failure);
     }
     if let Some(error) = ProxyError::of(error) {
         return past_proxy(error);
@@ -56,6 +61,21 @@ fn past_proxy(error: &ProxyError) -> Failure {
         ProxyError::Failed(_) => ("Proxy error.", PROXY),
     };
     Failure::Other(format!("Error: {text}"), code).with_hint(Some(format!("{error}")))
+}
+
+/// TLS that failed: which certificate, and why.
+fn tls_failed(failure: &TlsFailure) -> Failure {
+    let help = Some(failure.help().to_owned()).filter(|help| !help.is_empty());
+    Failure::Other(
+        format!("Error: A TLS error occurred.\nTLS: {failure}."),
+        TLS,
+    )
+    .with_hint(help)
+}
+
+/// The failure of TLS in an error that ended a connection, if it is one.
+pub(super) fn tls_failure(error: Option<&io::Error>) -> Option<&TlsFailure> {
+    TlsFailure::of(error?)
 }
 
 /// The system's words for an error, without the number that Rust appends.
@@ -89,16 +109,23 @@ pub(super) fn not_accepted(
             }
             Failure::Other(text, reason.0).with_hint(refusal_hint(*reason, v5, user))
         }
-        ConnectError::Lost(_) => disconnected(&DisconnectReason::Lost(None)),
+        ConnectError::Lost(error) => lost(error.as_ref()),
         ConnectError::Protocol(error) => disconnected(&DisconnectReason::Protocol(*error)),
         ConnectError::Timeout => disconnected(&DisconnectReason::KeepAliveTimeout),
+    }
+}
+
+fn lost(error: Option<&io::Error>) -> Failure {
+    match tls_failure(error) {
+        Some(failure) => tls_failed(failure),
+        None => Failure::Other("Error: The connection was lost.".to_owned(), LOST),
     }
 }
 
 /// The end of a connection that was still needed.
 pub(super) fn disconnected(reason: &DisconnectReason) -> Failure {
     let (text, code) = match reason {
-        DisconnectReason::Lost(_) => ("Error: The connection was lost.", LOST),
+        DisconnectReason::Lost(error) => return lost(error.as_ref()),
         DisconnectReason::ByServer { .. } | DisconnectReason::NotConnected => (
             "Error: The client is not currently connected.",
             NOT_CONNECTED,

@@ -1,13 +1,14 @@
-//! `-L mqtt://[user[:password]@]host[:port]/topic` and
-//! `--proxy socks5h://[user[:password]@]host[:port]`
+//! `-L mqtt(s)://[user[:password]@]host[:port]/topic`, with `ws` or `wss` for
+//! WebSocket, and `--proxy socks5h://[user[:password]@]host[:port]`
 
 use super::failure::Failure;
-use super::refused;
 use crate::transport::Proxy;
 
 /// The parts of a URL.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Url {
+    /// The scheme asks for TLS.
+    pub(super) tls: bool,
     pub(super) username: Option<String>,
     pub(super) password: Option<String>,
     pub(super) host: String,
@@ -19,12 +20,11 @@ pub(super) struct Url {
 
 impl Url {
     pub(super) fn parse(text: &str) -> Result<Self, Failure> {
-        let (websocket, rest) = match text.split_once("://") {
-            Some(("mqtt", rest)) => (false, rest),
-            Some(("ws", rest)) => (true, rest),
-            Some((scheme @ ("mqtts" | "wss"), _)) => {
-                return Err(refused::tls(&format!("{scheme}://")));
-            }
+        let (tls, websocket, rest) = match text.split_once("://") {
+            Some(("mqtt", rest)) => (false, false, rest),
+            Some(("mqtts", rest)) => (true, false, rest),
+            Some(("ws", rest)) => (false, true, rest),
+            Some(("wss", rest)) => (true, true, rest),
             _ => return Err(Failure::usage("unsupported URL scheme.")),
         };
         let (server, topic) = rest.split_once('/').ok_or_else(|| {
@@ -37,6 +37,7 @@ impl Url {
             port,
         } = Authority::parse(server);
         Ok(Self {
+            tls,
             username,
             password,
             host: host.to_owned(),
@@ -151,6 +152,7 @@ mod tests {
         assert_eq!(
             url,
             Url {
+                tls: false,
                 username: Some("joe".to_owned()),
                 password: Some("p@:".to_owned()),
                 host: "[::1]".to_owned(),
@@ -218,6 +220,6 @@ mod tests {
                 "Invalid URL for -L argument specified - topic missing."
             ))
         );
-        assert!(Url::parse("mqtts://host/a").is_err());
+        assert!(Url::parse("mqtts://host/a").expect("valid").tls);
     }
 }
