@@ -9,6 +9,7 @@ mod clients;
 mod handshakes;
 mod identity;
 mod keys;
+mod layers;
 mod recipe;
 mod servers;
 mod stage;

@@ -1,7 +1,8 @@
 //! The PROXY protocol, with the test as the proxy.
 
-use crate::common::broker::Broker;
+use crate::common::broker::{Broker, Setup};
 use crate::common::oracle_differs;
+use crate::common::process::run;
 use crate::common::raw::{Connect, Raw};
 use crate::websocket::{BINARY, Socket, frame};
 
@@ -198,4 +199,68 @@ fn websocket_may_follow() {
     socket.send(&frame(BINARY, &Connect::new("both").bytes()));
     socket.expect(BINARY, &[0x20, 2, 0, 0]);
     logged(&broker, "192.0.2.5:6275", "both");
+}
+
+/// Certificates that the proxy has looked at.
+#[test]
+fn the_proxy_may_tell_who_the_client_is() {
+    if oracle_differs("version 2.0 has no PROXY protocol") {
+        return;
+    }
+    let broker =
+        broker("enable_proxy_protocol 2\nrequire_certificate true\nuse_identity_as_username true");
+    let name = tlv(0x22, b"pump 7");
+    served(
+        &broker,
+        &v2(1, 0x11, &IPV4, &tls(1 | 2, 0, &[&name])),
+        "own",
+    );
+    broker.process().stderr.wait_for("u'pump 7'");
+    // The session was resumed: the certificate was shown before.
+    served(
+        &broker,
+        &v2(1, 0x11, &IPV4, &tls(1 | 4, 0, &[&name])),
+        "again",
+    );
+    let why = "rejected, client did not provide a certificate.";
+    for tlvs in [
+        tls(1, 0, &[&name]),
+        tls(1 | 2, 1, &[&name]),
+        tls(2, 0, &[&name]),
+        Vec::new(),
+    ] {
+        let before = broker.log().matches(why).count();
+        let mut raw = Raw::open(broker.port);
+        raw.send(&[v2(1, 0x11, &IPV4, &tlvs), Connect::new("x").bytes()].concat());
+        raw.expect_end();
+        let stderr = &broker.process().stderr;
+        stderr.wait_until(|log| log.matches(why).count() > before);
+    }
+    // A certificate without a name.
+    let mut raw = Raw::open(broker.port);
+    let nameless = v2(1, 0x11, &IPV4, &tls(1 | 2, 0, &[]));
+    raw.send(&[nameless, Connect::new("nobody").bytes()].concat());
+    raw.expect(&[0x20, 2, 0, 5]);
+}
+
+#[test]
+fn what_a_proxy_cannot_tell_is_refused() {
+    if oracle_differs("version 2.0 has no PROXY protocol") {
+        return;
+    }
+    for (lines, why) in [
+        (
+            "enable_proxy_protocol 2\nuse_subject_as_username true",
+            "use_identity_as_username",
+        ),
+        (
+            "enable_proxy_protocol 1\nrequire_certificate true",
+            "certfile",
+        ),
+    ] {
+        let setup = Setup::new();
+        let conf = format!("listener {{port}}\n{lines}\n");
+        let done = run(&mut setup.command(&conf)).expect_code(3);
+        assert!(done.stderr.contains(why), "{done}");
+    }
 }
