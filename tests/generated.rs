@@ -1,5 +1,5 @@
-//! Completions and man pages are made from the same definitions as the
-//! parsers. This test tells when the files in the repository are out of date;
+//! Completions, man pages and the manual of the configuration are made from the
+//! same definitions as the parsers. This test tells when the files in the repository are out of date;
 //! `MOUSTIQUE_WRITE=1 cargo test --test generated` writes them.
 
 use std::fs;
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Command;
 use clap_complete::Shell;
+use moustique::config::manual;
 
 /// The programs, with the section of their man page.
 fn programs() -> Vec<(Command, &'static str)> {
@@ -24,7 +25,13 @@ fn completions_and_man_pages_are_up_to_date() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let write = std::env::var_os("MOUSTIQUE_WRITE").is_some();
     let mut stale = Vec::new();
-    for (path, content) in programs().into_iter().flat_map(generate) {
+    let manual = [
+        ("man/moustique.conf.5", manual::man_page()),
+        ("man/moustique.conf.md", manual::markdown()),
+    ];
+    let manual = manual.map(|(path, text)| (PathBuf::from(path), text.into_bytes()));
+    let generated = programs().into_iter().flat_map(generate).chain(manual);
+    for (path, content) in generated {
         let file = root.join(&path);
         if write {
             fs::create_dir_all(file.parent().unwrap_or(root)).unwrap();

@@ -119,7 +119,6 @@ fn settings(first: u8, second: u8) -> (Settings, Policy) {
     };
     if bit(second, 0) {
         settings.max_keep_alive = 5;
-        settings.max_topic_alias_broker = 2;
     }
     if bit(second, 1) {
         settings.max_session_expiry = 20_000;
@@ -136,6 +135,9 @@ fn settings(first: u8, second: u8) -> (Settings, Policy) {
         settings.sys_interval = 0;
     }
     let mut policy = Policy::default();
+    if bit(second, 0) {
+        policy.max_topic_alias_broker = 2;
+    }
     if bit(second, 5) {
         policy.acl = Some(Arc::new(Acl::parse(RIGHTS, "rights").expect("an ACL")));
     }

@@ -5,6 +5,7 @@ use std::cell::OnceCell;
 use bytes::Bytes;
 
 use super::Refusal;
+use super::memory::{Ledger, Weighed};
 use crate::codec::{Frame, Packet, ReasonCode, Side, Version};
 
 /// The whole packets in a buffer, decoded outside the core and handed to it
@@ -59,11 +60,15 @@ impl<'a> Batch<'a> {
     }
 
     /// A part of the batch that outlives the read buffer. The batch is copied
-    /// once, when the first part is asked for.
-    pub(super) fn share(&self, part: &[u8]) -> Bytes {
-        let copy = self
-            .copy
-            .get_or_init(|| Bytes::copy_from_slice(&self.bytes[..self.consumed]));
+    /// once, when the first part is asked for; `ledger` counts that copy.
+    pub(super) fn share(&self, part: &[u8], ledger: Option<&Ledger>) -> Bytes {
+        let copy = self.copy.get_or_init(|| {
+            let bytes = &self.bytes[..self.consumed];
+            match ledger {
+                None => Bytes::copy_from_slice(bytes),
+                Some(ledger) => Bytes::from_owner(Weighed::new(bytes, ledger)),
+            }
+        });
         let start = (part.as_ptr() as usize).wrapping_sub(self.bytes.as_ptr() as usize);
         // A part of something else (a topic that an alias stood for) is copied.
         if start
@@ -88,10 +93,6 @@ fn next(
         _ => Refusal::Unframed(error),
     })?;
     let Some(frame) = frame else { return Ok(None) };
-    if frame.first_byte() >> 4 == 15 {
-        // No method is configured, so no AUTH is looked into.
-        return Err(Refusal::Unexpected("AUTH without an authentication method"));
-    }
     let packet = Packet::decode(frame, version, Side::Client).map_err(Refusal::Undecodable)?;
     Ok(Some((packet, frame)))
 }
@@ -110,8 +111,8 @@ mod tests {
         let Packet::Publish(publish) = &batch.packets[1].0 else {
             panic!("{batch:?}")
         };
-        assert_eq!(batch.share(publish.payload), "hi");
-        assert_eq!(batch.share(b"elsewhere"), "elsewhere");
+        assert_eq!(batch.share(publish.payload, None), "hi");
+        assert_eq!(batch.share(b"elsewhere", None), "elsewhere");
     }
 
     #[test]

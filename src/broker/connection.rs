@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::proof::Proof;
 use super::publication::{Delivery, publish_packet};
 use super::session::SessionId;
 use super::settings::Policy;
@@ -38,8 +39,14 @@ pub(super) struct Connection {
     /// It said so in CONNECT: its own messages are not sent back to it, and it
     /// sees the retain flag as it was published, as MQTT 5 lets a client ask.
     pub(super) is_bridge: bool,
+    /// Its CONNECT allows reason strings (3.1.2.11.7).
+    pub(super) wants_reasons: bool,
+    /// How it proved who it is, where that was by an authentication method.
+    pub(super) proof: Option<Box<Proof>>,
     /// Bytes that are about to leave.
     pub(super) outbox: Vec<u8>,
+    /// How many of them are counted in the memory of all outboxes.
+    pub(super) counted: usize,
     /// Whether the shell was told to look at this connection.
     pub(super) told: bool,
     /// One and a half times the keep alive in milliseconds; 0: none.
@@ -83,10 +90,19 @@ impl Connection {
         }
     }
 
-    /// Whether the client takes a packet of that size. Asked before the
-    /// delivery is given a packet identifier or an alias (3.1.2.11.4).
-    pub(super) fn fits(&self, delivery: &Delivery, now: Millis) -> bool {
-        self.plain_len(delivery, now) <= self.max_packet_size
+    /// What the outbox has gained since it was counted.
+    pub(super) fn count_outbox(&mut self) -> usize {
+        let gained = self.outbox.len() - self.counted;
+        self.counted = self.outbox.len();
+        gained
+    }
+
+    /// Whether the client can be sent that: its topic is in sight, and the
+    /// packet not too large (3.1.2.11.4). Asked before the delivery is given a
+    /// packet identifier or an alias.
+    pub(super) fn takes(&self, delivery: &Delivery, now: Millis) -> bool {
+        self.policy.seen(&delivery.publication.topic).is_some()
+            && self.plain_len(delivery, now) <= self.max_packet_size
     }
 
     /// The length of the packet without an alias; not looked at where the
@@ -97,8 +113,13 @@ impl Connection {
         }
         let properties = self.properties_for(delivery, now);
         let id = u16::from(delivery.qos != QoS::AtMostOnce);
-        publish_packet(&delivery.publication.topic, delivery, properties, id, false)
-            .encoded_len(self.version)
+        let topic = self.topic_of(delivery);
+        publish_packet(topic, delivery, properties, id, false).encoded_len(self.version)
+    }
+
+    fn topic_of<'a>(&self, delivery: &'a Delivery) -> &'a str {
+        let topic = &delivery.publication.topic;
+        self.policy.seen(topic).unwrap_or(topic)
     }
 
     fn properties_for<'a>(&self, delivery: &'a Delivery, now: Millis) -> Properties<'a> {
@@ -114,7 +135,7 @@ impl Connection {
             .max_packet_size
             .saturating_sub(self.plain_len(delivery, now));
         let mut properties = self.properties_for(delivery, now);
-        let mut topic = &*delivery.publication.topic;
+        let mut topic = self.topic_of(delivery);
         // An alias takes three bytes and may lengthen a length by one; it must
         // not make a packet longer that it cannot shorten.
         if let Some(aliases) = &mut self.assigned_aliases

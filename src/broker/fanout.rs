@@ -5,8 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::batch::Batch;
-use super::publication::{MessageProperties, Publication};
-use super::session::SessionId;
+use super::memory::Ledger;
+use super::publication::{Delivery, Ids, MessageProperties, Publication};
+use super::session::{SessionId, Source};
 use super::timers::Millis;
 use crate::codec::{Frame, Properties, Publish, QoS, Version};
 
@@ -21,12 +22,22 @@ pub(super) struct Fanout<'a> {
     pub(super) properties: &'a MessageProperties<'a>,
     pub(super) expires: Option<Millis>,
     pub(super) publisher: Option<SessionId>,
+    /// Who is asked for, should the message be retained.
+    pub(super) source: Option<Arc<Source>>,
+    /// How much of the topic is the publisher's mount point; its frames don't
+    /// have that.
+    pub(super) mount: usize,
     /// The batch that payload and properties are parts of.
     pub(super) batch: Option<&'a Batch<'a>>,
     pub(super) frames: Frames<'a>,
+    /// Where it counts what of the message is kept, if anything counts.
+    pub(super) ledger: Option<Ledger>,
     shared: Option<Arc<Publication>>,
     detached: Option<Arc<Publication>>,
 }
+
+/// About what a message takes beside its bytes.
+const OVERHEAD: usize = 192;
 
 impl<'a> Fanout<'a> {
     pub(super) fn new(
@@ -47,11 +58,20 @@ impl<'a> Fanout<'a> {
                 .expiry
                 .map(|seconds| now + Millis::from(seconds) * 1000),
             publisher: None,
+            source: None,
+            mount: 0,
             batch: None,
             frames: Frames::default(),
+            ledger: None,
             shared: None,
             detached: None,
         }
+    }
+
+    /// Whether clients below a mount point see the topic as the publisher does,
+    /// so that its frames are theirs.
+    pub(super) fn is_seen_alike(&self, mount_point: &str) -> bool {
+        mount_point.len() == self.mount && self.topic.starts_with(mount_point)
     }
 
     /// The message for a flight: a part of its read batch, gone soon.
@@ -60,9 +80,23 @@ impl<'a> Fanout<'a> {
             return self.detached();
         };
         if self.shared.is_none() {
-            self.shared = Some(Arc::new(self.publication(|part| batch.share(part))));
+            let ledger = self.ledger.as_ref();
+            let publication = self.publication(OVERHEAD, |part| batch.share(part, ledger));
+            self.shared = Some(Arc::new(publication));
         }
         self.shared.clone().unwrap_or_else(|| self.detached())
+    }
+
+    /// The message on its way to a shared group, the member yet unknown.
+    pub(super) fn delivery_of(&mut self, group: u32) -> Delivery {
+        Delivery {
+            publication: self.shared(),
+            qos: self.qos,
+            retain: false,
+            ids: Ids::None,
+            group: Some(group),
+            replayed: false,
+        }
     }
 
     /// The message for a long stay: a copy, so that it doesn't pin its batch.
@@ -70,12 +104,13 @@ impl<'a> Fanout<'a> {
         if let Some(detached) = &self.detached {
             return Arc::clone(detached);
         }
-        let detached = Arc::new(self.publication(Bytes::copy_from_slice));
+        let own = self.topic.len() + self.payload.len() + self.properties.kept.len();
+        let detached = Arc::new(self.publication(OVERHEAD + own, Bytes::copy_from_slice));
         self.detached = Some(Arc::clone(&detached));
         detached
     }
 
-    fn publication(&self, keep: impl Fn(&[u8]) -> Bytes) -> Publication {
+    fn publication(&self, weight: usize, keep: impl Fn(&[u8]) -> Bytes) -> Publication {
         let keep = |part: &[u8]| {
             if part.is_empty() {
                 Bytes::new()
@@ -90,6 +125,7 @@ impl<'a> Fanout<'a> {
             qos: self.qos,
             retain: self.retain,
             expires: self.expires,
+            weight: self.ledger.as_ref().map(|ledger| ledger.weigh(weight)),
         }
     }
 
@@ -107,7 +143,7 @@ impl<'a> Fanout<'a> {
         retain: bool,
         packet_id: u16,
     ) {
-        let topic_len = self.topic.len();
+        let topic_len = self.topic.len() - self.mount;
         let (frame, header_len) = self.frame(version, qos);
         let start = out.len();
         out.extend_from_slice(frame);
@@ -137,7 +173,7 @@ impl<'a> Fanout<'a> {
                 dup: false,
                 qos,
                 retain: false,
-                topic: self.topic,
+                topic: &self.topic[self.mount..],
                 packet_id: u16::from(form.with_id),
                 properties,
                 payload: self.payload,

@@ -31,6 +31,7 @@ impl Core {
             id,
             client_id: Arc::clone(client_id),
             username: None,
+            source: None,
             policy: Arc::clone(policy),
             version: connect.version,
             connection: None,
@@ -39,7 +40,9 @@ impl Core {
             will: None,
             outgoing: Outgoing::new(1),
             queued_bytes: 0,
+            queue_weight: self.peers.ledger.weigh(0),
             queued_qos0: 0,
+            queued_replays: 0,
             first_expiry: NEVER,
             overflow_told: false,
             incoming: Incoming::default(),
@@ -142,23 +145,34 @@ impl Core {
             self.subscriptions.unsubscribe(id, key);
         }
         if let Some(will) = session.will.take() {
-            self.publish_last_will(&session, *will);
+            self.publish_last_will(&mut session, *will);
         }
         let orphans: Vec<_> = session
             .outgoing
             .into_undelivered()
             .filter(|delivery| delivery.group.is_some())
             .collect();
-        for delivery in orphans {
-            let Some(group) = delivery.group else {
-                continue;
-            };
-            let peers = &self.peers;
-            let chosen = self
-                .subscriptions
-                .choose(group, |session| peers.rank(session));
-            if let Some(target) = chosen {
-                self.peers.redeliver(&target, delivery);
+        self.peers.orphans.extend(orphans);
+        self.rehome();
+    }
+
+    /// Finds other members for what those that it was chosen for cannot have.
+    pub(super) fn rehome(&mut self) {
+        while !self.peers.orphans.is_empty() {
+            for delivery in std::mem::take(&mut self.peers.orphans) {
+                let Some(group) = delivery.group else {
+                    continue;
+                };
+                let peers = &self.peers;
+                let topic = &delivery.publication.topic;
+                let chosen = self.subscriptions.choose(
+                    group,
+                    |session| peers.rank(session, delivery.size()),
+                    |target| peers.takes(target, topic, || delivery.clone()),
+                );
+                if let Some(target) = chosen {
+                    self.peers.redeliver(&target, delivery);
+                }
             }
         }
     }

@@ -9,25 +9,31 @@
 //! |---|---|
 //! | `mod.rs` | the events |
 //! | `connect.rs` | CONNECT: what is asked and answered |
+//! | `proof.rs` | AUTH on an open connection |
 //! | `lifetime.rs` | a session's begin, take-over and end |
 //! | `publish.rs` | a publication on its way in, and wills |
 //! | `fanout.rs` | one publication while it is handed out |
 //! | `peers.rs` | the way into outboxes and queues, and acknowledgements |
 //! | `pressure.rs` | publishers that wait for a full receiver |
+//! | `memory.rs` | what is held for clients, and `memory_limit` |
 //! | `subscribe.rs` | SUBSCRIBE and UNSUBSCRIBE |
 //! | `subscriptions.rs` | who is interested in what; routes |
 //! | `retained.rs` | the last message of each topic |
 //! | `session.rs`, `connection.rs`, `publication.rs` | what the names say |
 //! | `timers.rs`, `sys.rs`, `stats.rs` | time, `$SYS`, figures |
 //! | `settings.rs`, `refusal.rs` | limits and rights, refusals |
+//! | `denial.rs` | rights that are denied, and how often the log hears of it |
 
 mod batch;
 mod connect;
 mod connection;
+mod denial;
 mod fanout;
 mod lifetime;
+mod memory;
 mod peers;
 mod pressure;
+mod proof;
 mod publication;
 mod publish;
 mod refusal;
@@ -50,6 +56,8 @@ use slab::Slab;
 pub use batch::Batch;
 pub use connect::Decision;
 pub use connection::ConnectionId;
+pub use denial::Denial;
+pub use proof::{ProofRequest, auth};
 pub use refusal::Refusal;
 pub use settings::{Policy, Settings};
 pub use timers::Millis;
@@ -57,6 +65,7 @@ pub use timers::Millis;
 use crate::codec::{Ack, AckKind, Disconnect, Packet, Properties, ReasonCode, Version};
 use crate::config::LogType;
 use connection::{Connection, Stage};
+use memory::Ledger;
 use peers::Peers;
 use retained::Retained;
 use session::SessionId;
@@ -78,7 +87,11 @@ pub struct Core {
     clients: HashMap<Arc<str>, SessionId>,
     subscriptions: Subscriptions,
     retained: Retained,
+    /// What the listeners ask of their clients, by their numbers.
+    policies: HashMap<usize, Arc<Policy>>,
     sys: sys::Sys,
+    /// More is held for clients than `memory_limit` allows.
+    over_limit: bool,
     last_generation: u32,
     connected: usize,
     /// The same by the number of the listener.
@@ -105,6 +118,9 @@ pub struct Work {
     pub pause: bool,
     /// End the connection when the bytes are written.
     pub close: bool,
+    /// A step of an authentication to run, whose outcome goes to
+    /// [`Core::proceed`].
+    pub proof: Option<Box<ProofRequest>>,
 }
 
 /// What a connection should know whose bytes don't leave.
@@ -137,12 +153,18 @@ impl Core {
                 timers: Timers::default(),
                 effects: Effects::default(),
                 stats: Stats::default(),
+                denials: denial::Denials::default(),
                 spare: Vec::new(),
+                orphans: Vec::new(),
+                outboxes: 0,
+                ledger: Ledger::default(),
             },
             clients: HashMap::new(),
             subscriptions: Subscriptions::default(),
             retained: Retained::default(),
+            policies: HashMap::new(),
             sys: sys::Sys::new(now),
+            over_limit: false,
             last_generation: 0,
             connected: 0,
             connected_by_listener: HashMap::new(),
@@ -150,6 +172,13 @@ impl Core {
         broker.start_sys();
         broker.start_expiry();
         broker
+    }
+
+    /// Makes the policy of a listener known, or puts it in the place of an
+    /// earlier one. The rights of clients that are gone are asked for in it
+    /// ([`Settings::check_retain_source`]).
+    pub fn set_policy(&mut self, policy: Arc<Policy>) {
+        self.policies.insert(policy.listener, policy);
     }
 
     /// The effects of the events since the last call, to be drained.
@@ -175,7 +204,10 @@ impl Core {
             stage: Stage::Greeting,
             version: Version::V311,
             is_bridge: false,
+            wants_reasons: true,
+            proof: None,
             outbox: Vec::new(),
+            counted: 0,
             told: false,
             patience: 0,
             heard: now,
@@ -228,6 +260,8 @@ impl Core {
             return;
         }
         self.peers.pump(id);
+        self.rehome();
+        self.watch_memory();
     }
 
     fn handle(
@@ -265,7 +299,7 @@ impl Core {
                 Ok(())
             }
             Packet::Disconnect(disconnect) => self.disconnect(id, session, disconnect),
-            Packet::Auth(_) => Err(Refusal::Unexpected("AUTH without an authentication method")),
+            Packet::Auth(auth) => self.prove(id, session, auth),
             Packet::Connect(_) => Err(Refusal::Unexpected("a second CONNECT")),
             _ => Err(Refusal::Unexpected("a packet that only a server sends")),
         }
@@ -321,7 +355,9 @@ impl Core {
     pub fn take(&mut self, now: Millis, id: ConnectionId) -> Option<Work> {
         self.peers.now = now;
         let more = self.peers.pump(id);
+        self.rehome();
         self.peers.let_go(id);
+        self.peers.outboxes -= std::mem::take(&mut self.peers.connection(id)?.counted);
         let connection = self.peers.connection(id)?;
         connection.told = false;
         connection.stalled = false;
@@ -330,6 +366,7 @@ impl Core {
             more,
             pause: connection.held_up_by > 0,
             close: connection.stage == Stage::Closing,
+            proof: connection.proof.as_mut().and_then(|proof| proof.take()),
         };
         self.peers.stats.bytes_sent += work.bytes.len() as u64;
         Some(work)
@@ -384,7 +421,10 @@ impl Core {
             self.detach(id, true);
         }
         self.peers.let_go(id);
-        self.peers.connections.try_remove(id.slot());
+        if let Some(connection) = self.peers.connections.try_remove(id.slot()) {
+            self.peers.outboxes -= connection.counted;
+        }
+        self.watch_memory();
     }
 
     /// Ends a connection from our side, with the word that its version has.
@@ -440,6 +480,7 @@ impl Core {
                 Timer::Sys => self.update_sys(),
             }
         }
+        self.watch_memory();
     }
 
     fn clear_expired_retained(&mut self) {

@@ -7,14 +7,16 @@ use slab::Slab;
 
 use super::Effects;
 use super::connection::{Connection, ConnectionId, Stage};
+use super::denial::Denials;
 use super::fanout::Fanout;
+use super::memory::Ledger;
 use super::publication::Delivery;
 use super::session::{Session, SessionId};
 use super::settings::Settings;
 use super::stats::Stats;
-use super::subscriptions::Target;
+use super::subscriptions::{BEST, Target};
 use super::timers::{Millis, Timer, Timers};
-use crate::codec::{Ack, AckKind, Packet, Properties, QoS, ReasonCode, Version};
+use crate::codec::{Ack, AckKind, Packet, Properties, Property, QoS, ReasonCode, Version};
 use crate::config::LogType;
 use crate::session::{PubRec, Resend};
 
@@ -26,6 +28,18 @@ pub(super) const SOFT_LIMIT: usize = 64 * 1024;
 /// publishers together may add before each of them pauses.
 const HARD_LIMIT: usize = 4 * 1024 * 1024;
 
+/// The length of an acknowledgement with a reason code.
+const ACK_LENGTH: usize = 5;
+
+/// What a reason string adds to a packet at most, beside its words: identifier
+/// and length, and longer lengths of properties and packet.
+const REASON_OVERHEAD: usize = 3 + 3 + 3;
+
+/// How many deliveries of a queue may be parts of their read batches, which
+/// they keep in memory as a whole. A client that keeps up has few that wait, and
+/// they leave in a moment; what waits beyond these is copied.
+const PINNED: usize = 128;
+
 #[derive(Debug)]
 pub(super) struct Peers {
     pub(super) settings: Settings,
@@ -35,8 +49,15 @@ pub(super) struct Peers {
     pub(super) timers: Timers,
     pub(super) effects: Effects,
     pub(super) stats: Stats,
+    pub(super) denials: Denials,
     /// Buffers for outboxes, given back by the shell.
     pub(super) spare: Vec<Vec<u8>>,
+    /// Deliveries of shared groups that need another member.
+    pub(super) orphans: Vec<Delivery>,
+    /// Bytes in all outboxes, a packet behind.
+    pub(super) outboxes: usize,
+    /// What is held of publications.
+    pub(super) ledger: Ledger,
 }
 
 impl Peers {
@@ -115,6 +136,7 @@ impl Peers {
             return;
         };
         let version = connection.version;
+        self.outboxes += connection.count_outbox();
         let out = open_outbox(connection, &mut self.effects, &mut self.spare);
         packet.encode(version, out);
         self.stats.messages_sent += 1;
@@ -129,6 +151,22 @@ impl Peers {
         packet_id: u16,
         reason: ReasonCode,
     ) {
+        self.acknowledge_explained(id, kind, packet_id, reason, None);
+    }
+
+    /// The same with words for the client, where it takes them.
+    pub(super) fn acknowledge_explained(
+        &mut self,
+        id: ConnectionId,
+        kind: AckKind,
+        packet_id: u16,
+        reason: ReasonCode,
+        words: Option<&str>,
+    ) {
+        let properties = match words {
+            None => Properties::new(),
+            Some(words) => self.reason_string(id, ACK_LENGTH, words),
+        };
         self.log(LogType::Debug, |peers| {
             let name = super::log_name(kind);
             format!(
@@ -144,22 +182,82 @@ impl Peers {
                 Ack {
                     packet_id,
                     reason,
-                    properties: Properties::new(),
+                    properties,
                 },
             ),
         );
     }
 
+    /// The reason string for a client that is denied something: none where it
+    /// wants none, or where the packet, so long without it, would be too long
+    /// for it with it (3.4.2.2.2).
+    pub(super) fn reason_string(
+        &mut self,
+        id: ConnectionId,
+        length: usize,
+        words: &str,
+    ) -> Properties<'static> {
+        let mut properties = Properties::new();
+        let fits = |connection: &mut Connection| {
+            connection.version == Version::V5
+                && connection.wants_reasons
+                && length + REASON_OVERHEAD + words.len() <= connection.max_packet_size
+        };
+        if self.connection(id).is_some_and(fits) {
+            properties.push(Property::ReasonString(words));
+        }
+        properties
+    }
+
     /// Whether a session could take a message of a shared subscription: the
     /// higher the better, 0 not at all.
-    pub(super) fn rank(&self, id: SessionId) -> u8 {
+    pub(super) fn rank(&self, id: SessionId, size: usize) -> u8 {
         let Some(session) = self.sessions.get(id.slot as usize).filter(|s| s.id == id) else {
             return 0;
         };
         match session.connection {
-            Some(_) if session.outgoing.queued_len() == 0 && session.outgoing.has_room() => 3,
+            Some(_)
+                if session.outgoing.queued_len() == 0 && session.outgoing.has_room_for(size) =>
+            {
+                BEST
+            }
             Some(_) => 2,
             None => 1,
+        }
+    }
+
+    /// Whether a member of a shared group may and can be sent a message, as far
+    /// as one knows: how large a packet the client takes next time, nobody does.
+    pub(super) fn takes(
+        &self,
+        target: &Target,
+        topic: &str,
+        delivery: impl FnOnce() -> Delivery,
+    ) -> bool {
+        let session = self.sessions.get(target.session.slot as usize);
+        let Some(session) = session.filter(|s| s.id == target.session) else {
+            return false;
+        };
+        if session.policy.seen(topic).is_none() || session.why_not_read(topic).is_some() {
+            return false;
+        }
+        let connection = session
+            .connection
+            .and_then(|id| self.connections.get(id.slot()));
+        connection.is_none_or(|connection| {
+            connection.max_packet_size == usize::MAX
+                || connection.takes(&self.retarget(target, delivery()), self.now)
+        })
+    }
+
+    /// A message of a shared group for another member.
+    fn retarget(&self, target: &Target, delivery: Delivery) -> Delivery {
+        let publication = &delivery.publication;
+        Delivery {
+            qos: self.settings.granted(target.qos, publication.qos),
+            retain: publication.retain && target.retain_as_published,
+            ids: target.ids.clone(),
+            ..delivery
         }
     }
 
@@ -173,8 +271,12 @@ impl Peers {
             return;
         };
         if target.no_local && fanout.publisher == Some(target.session)
-            || !session.may_read(fanout.topic)
+            || session.policy.seen(fanout.topic).is_none()
         {
+            return;
+        }
+        if session.why_not_read(fanout.topic).is_some() {
+            self.log_unread(target.session, fanout.topic);
             return;
         }
         let qos = self.settings.granted(target.qos, fanout.qos);
@@ -194,26 +296,30 @@ impl Peers {
                         retain,
                         ids,
                         group,
+                        replayed: false,
                     },
                 );
             }
             return;
         };
-        let plain = connection.version != Version::V5
-            || target.ids.as_slice().is_empty() && connection.assigned_aliases.is_none();
+        let plain = fanout.is_seen_alike(&connection.policy.mount_point)
+            && (connection.version != Version::V5
+                || target.ids.as_slice().is_empty() && connection.assigned_aliases.is_none());
         let roomy = connection.outbox.len() < SOFT_LIMIT;
-        let must_wait = match qos {
-            QoS::AtMostOnce => {
-                if !roomy && (connection.stalled || connection.outbox.len() >= HARD_LIMIT) {
-                    self.stats.dropped += 1;
-                    return;
-                }
-                session.queued_qos0 > 0
-            }
-            _ => !roomy || session.outgoing.queued_len() > 0 || !session.outgoing.has_room(),
-        };
-        if must_wait {
-            let publication = fanout.shared();
+        if qos == QoS::AtMostOnce
+            && !roomy
+            && (connection.stalled || connection.outbox.len() >= HARD_LIMIT)
+        {
+            self.stats.dropped += 1;
+            return;
+        }
+        if session.must_wait(connection, qos, fanout.payload.len()) {
+            let soon = session.outgoing.queued_len() < PINNED;
+            let publication = if soon {
+                fanout.shared()
+            } else {
+                fanout.detached()
+            };
             let ids = target.ids.clone();
             self.enqueue(
                 target.session,
@@ -223,6 +329,7 @@ impl Peers {
                     retain,
                     ids,
                     group,
+                    replayed: false,
                 },
             );
             return;
@@ -239,12 +346,14 @@ impl Peers {
             retain,
             ids: target.ids.clone(),
             group,
+            replayed: false,
         });
         if plain {
             let packet_id = match delivery {
-                Some(delivery) if qos != QoS::AtMostOnce => session.outgoing.send(delivery, qos),
+                Some(delivery) if qos != QoS::AtMostOnce => session.launch(delivery),
                 _ => 0,
             };
+            self.outboxes += connection.count_outbox();
             let out = open_outbox(connection, &mut self.effects, &mut self.spare);
             fanout.append(out, version, qos, retain, packet_id);
             self.stats.count_publish_sent(fanout.payload.len());
@@ -257,11 +366,57 @@ impl Peers {
                 fanout.payload.len(),
             );
         } else if let Some(delivery) = delivery {
+            if !connection.takes(&delivery, self.now) {
+                return;
+            }
             self.transmit(id, target.session, delivery);
         }
         if !roomy && qos == QoS::AtMostOnce {
             self.hold_up(fanout.publisher, id);
         }
+    }
+
+    /// Tells of a delivery that the receiver has no right to: in debug lines,
+    /// because a subscription to `#` makes one of each publication.
+    fn log_unread(&mut self, id: SessionId, topic: &str) {
+        self.log(LogType::Debug, |peers| {
+            let session = peers.sessions.get(id.slot as usize);
+            session
+                .and_then(|session| Some((session, session.why_not_read(topic)?)))
+                .map_or_else(String::new, |(session, why)| {
+                    format!(
+                        "Denied delivery to {} ('{topic}'): {why}",
+                        session.client_id
+                    )
+                })
+        });
+    }
+
+    /// Whether a session would have to queue a publication; `None`: it doesn't
+    /// get it.
+    pub(super) fn would_wait(&self, fanout: &Fanout<'_>, target: &Target) -> Option<bool> {
+        let id = target.session;
+        let session = self.sessions.get(id.slot as usize);
+        let session = session.filter(|session| session.id == id)?;
+        if target.no_local && fanout.publisher == Some(id)
+            || session.policy.seen(fanout.topic).is_none()
+            || session.why_not_read(fanout.topic).is_some()
+        {
+            return None;
+        }
+        let qos = self.settings.granted(target.qos, fanout.qos);
+        let connection = session
+            .connection
+            .and_then(|id| self.connections.get(id.slot()));
+        Some(match connection {
+            Some(connection) => session.must_wait(connection, qos, fanout.payload.len()),
+            None => qos != QoS::AtMostOnce || self.settings.queue_qos0_messages,
+        })
+    }
+
+    /// A ledger for a publication on its way in.
+    pub(super) fn ledger(&self) -> Option<Ledger> {
+        (self.settings.memory_limit < usize::MAX).then(|| self.ledger.clone())
     }
 
     fn log_publish_sent(
@@ -292,13 +447,11 @@ impl Peers {
             return;
         };
         let now = self.now;
-        if !connection.fits(&delivery, now) {
-            return;
-        }
         let packet_id = match delivery.qos {
             QoS::AtMostOnce => 0,
-            qos => session.outgoing.send(delivery.clone(), qos),
+            _ => session.launch(delivery.clone()),
         };
+        self.outboxes += connection.count_outbox();
         open_outbox(connection, &mut self.effects, &mut self.spare);
         connection.append(&delivery, packet_id, false, now);
         let publication = &delivery.publication;
@@ -352,28 +505,18 @@ impl Peers {
         }
     }
 
-    /// Hands over what an ended session held of a shared subscription.
+    /// Hands over what a session held of a shared subscription.
     pub(super) fn redeliver(&mut self, target: &Target, delivery: Delivery) {
-        let publication = &delivery.publication;
-        let qos = self.settings.granted(target.qos, publication.qos);
-        let retain = publication.retain && target.retain_as_published;
+        let delivery = self.retarget(target, delivery);
         let Some(session) = self.session(target.session) else {
             return;
         };
         let connection = session.connection;
-        if connection.is_none() && qos == QoS::AtMostOnce && !self.settings.queue_qos0_messages {
+        let at_most_once = delivery.qos == QoS::AtMostOnce;
+        if connection.is_none() && at_most_once && !self.settings.queue_qos0_messages {
             return;
         }
-        let ids = target.ids.clone();
-        self.enqueue(
-            target.session,
-            Delivery {
-                qos,
-                retain,
-                ids,
-                ..delivery
-            },
-        );
+        self.enqueue(target.session, delivery);
         if let Some(connection) = connection {
             self.pump(connection);
         }
@@ -406,13 +549,16 @@ impl Peers {
                 }
                 Some(Resend::Publish(packet_id, delivery)) => {
                     let delivery = delivery.clone();
-                    if !connection.fits(&delivery, self.now) {
+                    if !connection.takes(&delivery, self.now) {
                         if flow.outgoing.give_up(packet_id) {
                             let done = ReasonCode::SUCCESS;
                             self.acknowledge(id, AckKind::PubRel, packet_id, done);
+                        } else {
+                            self.orphan(delivery);
                         }
                         continue;
                     }
+                    self.outboxes += connection.count_outbox();
                     open_outbox(connection, &mut self.effects, &mut self.spare);
                     connection.append(&delivery, packet_id, true, self.now);
                     self.stats
@@ -421,22 +567,34 @@ impl Peers {
                 }
                 None => {}
             }
-            let room = flow.outgoing.has_room();
-            if !flow
-                .outgoing
-                .head()
-                .is_some_and(|head| room || head.qos == QoS::AtMostOnce)
-            {
+            if !flow.outgoing.head().is_some_and(|head| {
+                head.qos == QoS::AtMostOnce || flow.outgoing.has_room_for(head.size())
+            }) {
                 return false;
             }
             let Some(delivery) = flow.dequeue() else {
                 return false;
             };
-            if !delivery.publication.is_expired(self.now)
-                && flow.may_read(&delivery.publication.topic)
-            {
-                self.transmit(id, session, delivery);
+            if delivery.publication.is_expired(self.now) {
+                continue;
             }
+            let is_denied = flow.why_not_read(&delivery.publication.topic).is_some();
+            if !is_denied && connection.takes(&delivery, self.now) {
+                self.transmit(id, session, delivery);
+                continue;
+            }
+            if is_denied {
+                self.log_unread(session, &delivery.publication.topic);
+            }
+            self.orphan(delivery);
+        }
+    }
+
+    /// What a session cannot be sent is for another member, if it was of a
+    /// shared group.
+    fn orphan(&mut self, delivery: Delivery) {
+        if delivery.group.is_some() {
+            self.orphans.push(delivery);
         }
     }
 
@@ -499,7 +657,7 @@ fn open_outbox<'a>(
 }
 
 /// Asks the shell to look at a connection, once until it does.
-fn tell(connection: &mut Connection, effects: &mut Effects) {
+pub(super) fn tell(connection: &mut Connection, effects: &mut Effects) {
     if !std::mem::replace(&mut connection.told, true) {
         effects.wake.push(connection.id);
     }

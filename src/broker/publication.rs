@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::memory::Weight;
 use super::timers::Millis;
 use crate::codec::{Properties, Property, Publish, QoS};
 
 /// An application message that something keeps: a queue, a flight, the
 /// retained messages. Shared by reference among all of them.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Publication {
     pub(super) topic: Arc<str>,
     pub(super) payload: Bytes,
@@ -20,6 +21,9 @@ pub(super) struct Publication {
     pub(super) retain: bool,
     /// When the message expires (3.3.2.3.3).
     pub(super) expires: Option<Millis>,
+    /// What it counts against `memory_limit`, if there is one.
+    #[expect(dead_code, reason = "it counts while it lives")]
+    pub(super) weight: Option<Weight>,
 }
 
 impl Publication {
@@ -53,10 +57,12 @@ pub(super) struct Delivery {
     pub(super) ids: Ids,
     /// The shared subscription that it was chosen for.
     pub(super) group: Option<u32>,
+    /// It is a retained message that a SUBSCRIBE asked for.
+    pub(super) replayed: bool,
 }
 
 impl Delivery {
-    /// What counts against `max_queued_bytes`.
+    /// What counts against `max_queued_bytes` and `max_inflight_bytes`.
     pub(super) fn size(&self) -> usize {
         self.publication.payload.len()
     }

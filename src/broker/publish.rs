@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use super::batch::Batch;
 use super::connection::ConnectionId;
+use super::denial::{Attempt, Denied, Explanation};
 use super::fanout::{Fanout, Frames};
 use super::publication::MessageProperties;
-use super::session::{Session, SessionId, Will};
+use super::session::{Session, SessionId, Source, Will};
 use super::subscriptions::Route;
-use super::{Core, Policy, Refusal};
-use crate::auth::Access;
+use super::{Core, Refusal};
 use crate::codec::{AckKind, Frame, Publish, QoS, ReasonCode};
 use crate::config::LogType;
 use crate::session::Received;
+
+/// What no packet has room for (1.5.4).
+pub(super) const LONG_TOPIC: Refusal =
+    Refusal::Unexpected("a topic name that is too long with the mount point");
 
 impl Core {
     pub(super) fn publish(
@@ -33,7 +37,7 @@ impl Core {
         let Some(connection) = self.peers.connection(id) else {
             return Ok(());
         };
-        let version = connection.version;
+        let (version, mount) = (connection.version, connection.policy.mount_point.len());
         if publish.qos as u8 > connection.policy.max_qos {
             return Err(Refusal::QoS);
         }
@@ -46,8 +50,13 @@ impl Core {
             return Ok(());
         }
         let refused = self.why_not(session, &route.topic, publish);
-        let reason = if let Some(reason) = refused {
+        let mut words = None;
+        let reason = if let Some((reason, denial)) = refused {
             self.refuse_publish(session, publish, reason);
+            if let Some(why) = denial {
+                self.tell_denied(session, Attempt::Publish, &route.topic, &why.for_log);
+                words = why.for_client;
+            }
             reason
         } else {
             let mut fanout = Fanout::new(
@@ -59,28 +68,43 @@ impl Core {
                 self.peers.now,
             );
             fanout.publisher = Some(session);
+            if publish.retain {
+                fanout.source = self.peers.session(session).map(Session::source);
+            }
+            fanout.mount = mount;
+            fanout.ledger = self.peers.ledger();
             fanout.batch = Some(batch);
             if properties.alias.is_none() {
                 fanout.frames = Frames::received(frame, version, publish.qos);
             }
-            let matched = self.distribute(&route, &mut fanout);
-            // Only PUBACK tells that nobody listens, as in Mosquitto.
-            if matched || publish.qos != QoS::AtLeastOnce {
-                ReasonCode::SUCCESS
-            } else {
-                ReasonCode::NO_MATCHING_SUBSCRIBERS
+            match self.check_room_for(&route, &fanout) {
+                Ok(()) => {
+                    let matched = self.distribute(&route, &mut fanout);
+                    // Only PUBACK tells that nobody listens, as in Mosquitto.
+                    if matched || publish.qos != QoS::AtLeastOnce {
+                        ReasonCode::SUCCESS
+                    } else {
+                        ReasonCode::NO_MATCHING_SUBSCRIBERS
+                    }
+                }
+                Err(full) => {
+                    self.peers.stats.dropped += 1;
+                    self.refuse_publish(session, publish, full.reason());
+                    if version != crate::codec::Version::V5 && publish.qos != QoS::AtMostOnce {
+                        return Err(full);
+                    }
+                    full.reason()
+                }
             }
         };
-        match publish.qos {
-            QoS::AtMostOnce => {}
-            QoS::AtLeastOnce => {
-                self.peers
-                    .acknowledge(id, AckKind::PubAck, publish.packet_id, reason);
-            }
-            QoS::ExactlyOnce => {
-                self.peers
-                    .acknowledge(id, AckKind::PubRec, publish.packet_id, reason);
-            }
+        let kind = match publish.qos {
+            QoS::AtMostOnce => None,
+            QoS::AtLeastOnce => Some(AckKind::PubAck),
+            QoS::ExactlyOnce => Some(AckKind::PubRec),
+        };
+        if let Some(kind) = kind {
+            self.peers
+                .acknowledge_explained(id, kind, publish.packet_id, reason, words.as_deref());
         }
         if let Some(connection) = self.peers.connection(id) {
             connection.last_route = Some(route);
@@ -132,12 +156,16 @@ impl Core {
             }
         };
         if let Some(last) = &connection.last_route
-            && *last.topic == *topic
+            && connection.policy.seen(&last.topic) == Some(topic)
             && self.subscriptions.is_current(last)
         {
             return Ok(Arc::clone(last));
         }
-        Ok(self.subscriptions.route(topic, merge))
+        let topic = connection.policy.mounted(topic);
+        if topic.len() > usize::from(u16::MAX) {
+            return Err(LONG_TOPIC);
+        }
+        Ok(self.subscriptions.route(&topic, merge))
     }
 
     /// Whether a message of QoS 2 is not a repeat.
@@ -170,21 +198,48 @@ impl Core {
         }
     }
 
-    /// Why a client may not publish that, if it may not.
+    /// Why a client may not publish that, if it may not; with words where it
+    /// has no right to.
     fn why_not(
         &mut self,
         session: SessionId,
         topic: &str,
         publish: &Publish<'_>,
-    ) -> Option<ReasonCode> {
+    ) -> Option<(ReasonCode, Option<Explanation>)> {
         let limit = self.peers.settings.message_size_limit as usize;
         if publish.payload.len() > limit {
             // Mosquitto says 0x95, which no acknowledgement can have; clients
             // that know their codes end the connection for it.
-            return Some(ReasonCode::QUOTA_EXCEEDED);
+            return Some((ReasonCode::QUOTA_EXCEEDED, None));
         }
-        let may = self.peers.session(session)?.may_write(topic);
-        (!may).then_some(ReasonCode::NOT_AUTHORIZED)
+        let denial = self.peers.session(session)?.why_not_write(topic)?;
+        Some((ReasonCode::NOT_AUTHORIZED, Some(denial.explain())))
+    }
+
+    /// Tells the log that a session's client was denied something.
+    pub(super) fn tell_denied(
+        &mut self,
+        session: SessionId,
+        attempt: Attempt,
+        topic: &str,
+        why: &str,
+    ) {
+        let Some(session) = self.peers.session(session) else {
+            return;
+        };
+        let (client_id, username) = (Arc::clone(&session.client_id), session.username.clone());
+        let connection = session.connection;
+        let address = connection
+            .and_then(|id| self.peers.connection(id))
+            .map(|connection| connection.peer.clone());
+        let denied = Denied {
+            client_id: &client_id,
+            username: username.as_deref(),
+            address: address.as_deref(),
+            attempt,
+            topic,
+        };
+        self.peers.tell_denied(&denied, why);
     }
 
     fn refuse_publish(&mut self, session: SessionId, publish: &Publish<'_>, reason: ReasonCode) {
@@ -213,7 +268,8 @@ impl Core {
             if fanout.payload.is_empty() {
                 self.retained.clear(fanout.topic);
             } else {
-                self.retained.set(fanout.detached());
+                let source = fanout.source.take();
+                self.retained.set(fanout.detached(), source);
             }
         }
         for target in &route.targets {
@@ -221,9 +277,12 @@ impl Core {
         }
         for &group in &route.groups {
             let peers = &self.peers;
-            let chosen = self
-                .subscriptions
-                .choose(group, |session| peers.rank(session));
+            let (topic, size) = (fanout.topic, fanout.payload.len());
+            let chosen = self.subscriptions.choose(
+                group,
+                |session| peers.rank(session, size),
+                |target| peers.takes(target, topic, || fanout.delivery_of(group)),
+            );
             if let Some(target) = chosen {
                 self.peers.deliver(fanout, &target, Some(group));
             }
@@ -245,19 +304,35 @@ impl Core {
             return;
         };
         // Rights are asked again: they may have changed since CONNECT.
-        if session.may_write(&will.publication.topic) {
-            self.publish_will(id, *will);
+        let topic = &will.publication.topic;
+        match session.why_not_write(topic).map(|denial| denial.explain()) {
+            None => {
+                let source = session.source();
+                self.publish_will(id, source, *will);
+            }
+            Some(why) => self.tell_denied(id, Attempt::Will, topic, &why.for_log),
         }
     }
 
     /// Publishes the will of a session that ends.
-    pub(super) fn publish_last_will(&mut self, session: &Session, will: Will) {
-        if session.may_write(&will.publication.topic) {
-            self.publish_will(session.id, will);
+    pub(super) fn publish_last_will(&mut self, session: &mut Session, will: Will) {
+        let topic = &will.publication.topic;
+        match session.why_not_write(topic) {
+            None => self.publish_will(session.id, session.source(), will),
+            Some(denial) => {
+                let denied = Denied {
+                    client_id: &session.client_id,
+                    username: session.username.as_deref(),
+                    address: None,
+                    attempt: Attempt::Will,
+                    topic,
+                };
+                self.peers.tell_denied(&denied, &denial.to_string());
+            }
         }
     }
 
-    fn publish_will(&mut self, session: SessionId, will: Will) {
+    fn publish_will(&mut self, session: SessionId, source: Arc<Source>, will: Will) {
         let publication = will.publication;
         let mut live = publication.properties.to_vec();
         if let Some(seconds) = will.expiry {
@@ -271,7 +346,7 @@ impl Core {
         };
         let (qos, retain) = (publication.qos, publication.retain);
         self.publish_own(
-            Some(session),
+            Some((session, source)),
             &publication.topic,
             &publication.payload,
             qos,
@@ -280,11 +355,11 @@ impl Core {
         );
     }
 
-    /// Publishes a message that no connection sent. `publisher`: whose 'no
-    /// local' subscriptions it doesn't reach.
+    /// Publishes a message that no connection sent. `publisher`: whose message
+    /// it is; 'no local' subscriptions of that session are not reached.
     pub(super) fn publish_own(
         &mut self,
-        publisher: Option<SessionId>,
+        publisher: Option<(SessionId, Arc<Source>)>,
         topic: &str,
         payload: &[u8],
         qos: QoS,
@@ -297,32 +372,15 @@ impl Core {
             .route(topic, !self.peers.settings.allow_duplicate_messages);
         let now = self.peers.now;
         let mut fanout = Fanout::new(&route.topic, payload, qos, retain, properties, now);
-        fanout.publisher = publisher;
+        (fanout.publisher, fanout.source) = publisher.unzip();
+        fanout.ledger = self.peers.ledger();
+        // A will is a client's; what the broker tells of itself, it may keep.
+        if fanout.publisher.is_some() && self.check_room_for(&route, &fanout).is_err() {
+            self.peers.stats.dropped += 1;
+            return;
+        }
         self.distribute(&route, &mut fanout);
     }
-}
-
-/// Whether a client may publish to a topic: never to those that the broker
-/// itself speaks on, and otherwise by its rights.
-pub(super) fn may_write(
-    policy: &Policy,
-    client_id: &str,
-    username: Option<&str>,
-    topic: &str,
-) -> bool {
-    if topic.starts_with('$') && is_reserved(topic) {
-        return false;
-    }
-    policy.allows(client_id, username, Access::Write, topic)
-}
-
-/// Bridges tell their state below `$SYS`; everything else there is ours.
-fn is_reserved(topic: &str) -> bool {
-    let bridge_state = topic.starts_with("$SYS/broker/connection/") && topic.ends_with("/state");
-    ["$SYS/", "$share/", "$CONTROL/"]
-        .iter()
-        .any(|root| topic.starts_with(root))
-        && !bridge_state
 }
 
 /// Tells one message from another with the same packet identifier (FNV-1a; a

@@ -37,6 +37,10 @@ pub enum Refusal {
     KeepAlive,
     /// Another connection came with the same client identifier.
     TakenOver,
+    /// Something would have to be kept and there is no room; the words say
+    /// why. Publications of MQTT 5 are refused with it in their
+    /// acknowledgement; QoS 0 is dropped.
+    Full(&'static str),
     /// The broker ends.
     ShuttingDown,
 }
@@ -58,6 +62,7 @@ impl Refusal {
             Self::ReceiveMaximum => ReasonCode::RECEIVE_MAXIMUM_EXCEEDED,
             Self::KeepAlive => ReasonCode::KEEP_ALIVE_TIMEOUT,
             Self::TakenOver => ReasonCode::SESSION_TAKEN_OVER,
+            Self::Full(_) => ReasonCode::QUOTA_EXCEEDED,
             Self::ShuttingDown => ReasonCode::SERVER_SHUTTING_DOWN,
         }
     }
@@ -72,7 +77,7 @@ impl Refusal {
         match self {
             Self::Version => Some(1),
             Self::ClientId | Self::KeepAliveTooLong => Some(2),
-            Self::TooManyConnections | Self::ShuttingDown => Some(3),
+            Self::TooManyConnections | Self::Full(_) | Self::ShuttingDown => Some(3),
             Self::NotAuthorized => Some(5),
             _ => None,
         }
@@ -102,6 +107,7 @@ impl Refusal {
             Self::ReceiveMaximum => ": more messages in flight than the receive maximum".into(),
             Self::KeepAlive => ": it has exceeded its keep alive timeout".into(),
             Self::TakenOver => ": taken over by another connection".into(),
+            Self::Full(why) => format!(": {why}"),
             Self::ShuttingDown => ": the broker ends".into(),
         }
     }

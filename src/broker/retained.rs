@@ -3,10 +3,18 @@
 use std::sync::Arc;
 
 use super::publication::Publication;
+use super::session::Source;
 use super::timers::Millis;
 use crate::topic::{Tree, Vacant};
 
-impl Vacant for Option<Arc<Publication>> {
+/// A message that is kept, and who published it; `None`: the broker.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub(super) publication: Arc<Publication>,
+    pub(super) source: Option<Arc<Source>>,
+}
+
+impl Vacant for Option<Kept> {
     fn is_vacant(&self) -> bool {
         self.is_none()
     }
@@ -14,18 +22,22 @@ impl Vacant for Option<Arc<Publication>> {
 
 #[derive(Debug, Default)]
 pub(super) struct Retained {
-    tree: Tree<Option<Arc<Publication>>>,
+    tree: Tree<Option<Kept>>,
     count: usize,
     bytes: usize,
 }
 
 impl Retained {
     /// Keeps a message in the place of its predecessor.
-    pub(super) fn set(&mut self, publication: Arc<Publication>) {
+    pub(super) fn set(&mut self, publication: Arc<Publication>, source: Option<Arc<Source>>) {
         let node = self.tree.insert(&publication.topic);
         self.bytes += publication.payload.len();
-        match self.tree.value_mut(node).replace(publication) {
-            Some(old) => self.bytes -= old.payload.len(),
+        let kept = Kept {
+            publication,
+            source,
+        };
+        match self.tree.value_mut(node).replace(kept) {
+            Some(old) => self.bytes -= old.publication.payload.len(),
             None => self.count += 1,
         }
     }
@@ -36,7 +48,7 @@ impl Retained {
             return;
         };
         if let Some(old) = self.tree.value_mut(node).take() {
-            self.bytes -= old.payload.len();
+            self.bytes -= old.publication.payload.len();
             self.count -= 1;
             self.tree.prune(node);
         }
@@ -44,16 +56,13 @@ impl Retained {
 
     /// The messages whose topics match a filter. Those that have expired are
     /// forgotten on this occasion.
-    pub(super) fn matching(&mut self, filter: &str, now: Millis) -> Vec<Arc<Publication>> {
+    pub(super) fn matching(&mut self, filter: &str, now: Millis) -> Vec<Kept> {
         let (mut found, mut expired) = (Vec::new(), Vec::new());
-        self.tree.matching_names(filter, |_, publication| {
-            if let Some(publication) = publication {
-                let list = if publication.is_expired(now) {
-                    &mut expired
-                } else {
-                    &mut found
-                };
-                list.push(Arc::clone(publication));
+        self.tree.matching_names(filter, |_, kept| {
+            match kept {
+                Some(kept) if kept.publication.is_expired(now) => expired.push(kept.clone()),
+                Some(kept) => found.push(kept.clone()),
+                None => {}
             }
             true
         });
@@ -64,16 +73,22 @@ impl Retained {
     /// Forgets the messages that have expired.
     pub(super) fn clear_expired(&mut self, now: Millis) {
         let mut expired = Vec::new();
-        self.tree.for_each(|_, publication| {
-            expired.extend(publication.iter().filter(|p| p.is_expired(now)).cloned());
+        self.tree.for_each(|_, kept| {
+            let due = |kept: &&Kept| kept.publication.is_expired(now);
+            expired.extend(kept.iter().filter(due).cloned());
         });
         self.clear_all(&expired);
     }
 
-    fn clear_all(&mut self, publications: &[Arc<Publication>]) {
-        for publication in publications {
-            self.clear(&publication.topic);
+    fn clear_all(&mut self, all: &[Kept]) {
+        for kept in all {
+            self.clear(&kept.publication.topic);
         }
+    }
+
+    /// About how many bytes the tree takes beside the messages.
+    pub(super) fn weight(&self) -> usize {
+        self.tree.weight()
     }
 
     /// The number of messages and of their payload bytes.

@@ -3,12 +3,15 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::connection::Connection;
+use super::memory::Weight;
+use super::peers::SOFT_LIMIT;
 use super::publication::{Delivery, Publication};
 use super::settings::Policy;
 use super::subscriptions::SubscriptionKey;
 use super::timers::Millis;
-use super::{ConnectionId, publish};
-use crate::auth::Access;
+use super::{ConnectionId, Denial};
+use crate::auth::{Access, Client};
 use crate::codec::{QoS, Version};
 use crate::session::{Incoming, Outgoing};
 
@@ -20,11 +23,22 @@ pub(super) struct SessionId {
     pub(super) generation: u32,
 }
 
+/// Who published a message that is kept, to ask for the right again.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) client_id: Arc<str>,
+    pub(super) username: Option<Box<str>>,
+    /// The number of the listener.
+    pub(super) listener: usize,
+}
+
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) id: SessionId,
     pub(super) client_id: Arc<str>,
     pub(super) username: Option<Box<str>>,
+    /// The two as the source of messages, once it is one.
+    pub(super) source: Option<Arc<Source>>,
     pub(super) policy: Arc<Policy>,
     pub(super) version: Version,
     pub(super) connection: Option<ConnectionId>,
@@ -36,8 +50,12 @@ pub(super) struct Session {
     pub(super) outgoing: Outgoing<Delivery>,
     /// Payload bytes in the queue.
     pub(super) queued_bytes: usize,
+    /// What the queue itself counts against `memory_limit`.
+    pub(super) queue_weight: Weight,
     /// Messages of QoS 0 in the queue; others must not overtake them.
     pub(super) queued_qos0: usize,
+    /// Retained messages in the queue that were asked for.
+    pub(super) queued_replays: usize,
     /// No message in the queue expires before.
     pub(super) first_expiry: Millis,
     /// Whether the log was told that the queue is full.
@@ -60,14 +78,36 @@ pub(super) struct Will {
 }
 
 impl Session {
+    /// Whether a message of so many bytes has to go into the queue though the
+    /// client is there.
+    pub(super) fn must_wait(&self, connection: &Connection, qos: QoS, size: usize) -> bool {
+        match qos {
+            QoS::AtMostOnce => self.queued_qos0 > 0,
+            _ => {
+                connection.outbox.len() >= SOFT_LIMIT
+                    || self.outgoing.queued_len() > 0
+                    || !self.outgoing.has_room_for(size)
+            }
+        }
+    }
+
     /// Appends a delivery to the queue.
     pub(super) fn enqueue(&mut self, delivery: Delivery) {
         self.queued_bytes += delivery.size();
         self.queued_qos0 += usize::from(delivery.qos == QoS::AtMostOnce);
+        self.queued_replays += usize::from(delivery.replayed);
         if let Some(at) = delivery.publication.expires {
             self.first_expiry = self.first_expiry.min(at);
         }
         self.outgoing.push(delivery);
+        self.weigh_queue();
+    }
+
+    /// In steps, so that a short queue costs nothing.
+    fn weigh_queue(&mut self) {
+        const STEP: usize = 64;
+        let steps = self.outgoing.queued_len() / STEP;
+        self.queue_weight.set(steps * STEP * size_of::<Delivery>());
     }
 
     /// Takes the delivery at the head of the queue.
@@ -75,11 +115,20 @@ impl Session {
         let delivery = self.outgoing.pop()?;
         self.queued_bytes -= delivery.size();
         self.queued_qos0 -= usize::from(delivery.qos == QoS::AtMostOnce);
+        self.queued_replays -= usize::from(delivery.replayed);
         if self.outgoing.queued_len() == 0 {
             self.overflow_told = false;
             self.first_expiry = Millis::MAX;
         }
+        self.weigh_queue();
         Some(delivery)
+    }
+
+    /// Notes that a delivery above QoS 0 is sent, and gives it its packet
+    /// identifier.
+    pub(super) fn launch(&mut self, delivery: Delivery) -> u16 {
+        let (qos, size) = (delivery.qos, delivery.size());
+        self.outgoing.send_sized(delivery, qos, size)
     }
 
     /// Takes the messages that have expired out of the queue.
@@ -87,30 +136,48 @@ impl Session {
         if now < self.first_expiry {
             return;
         }
-        let (mut bytes, mut qos0, mut first) = (0, 0, Millis::MAX);
+        let (mut bytes, mut qos0, mut replays, mut first) = (0, 0, 0, Millis::MAX);
         self.outgoing.retain_queued(|delivery| {
             if delivery.publication.is_expired(now) {
                 return false;
             }
             bytes += delivery.size();
             qos0 += usize::from(delivery.qos == QoS::AtMostOnce);
+            replays += usize::from(delivery.replayed);
             first = first.min(delivery.publication.expires.unwrap_or(Millis::MAX));
             true
         });
         (self.queued_bytes, self.queued_qos0, self.first_expiry) = (bytes, qos0, first);
+        self.queued_replays = replays;
+        self.weigh_queue();
     }
 
-    /// Whether the client may receive messages of a topic.
-    pub(super) fn may_read(&self, topic: &str) -> bool {
-        let username = self.username.as_deref();
-        self.policy
-            .allows(&self.client_id, username, Access::Read, topic)
+    /// The client, as the access control list asks for it.
+    pub(super) fn client(&self) -> Client<'_> {
+        Client {
+            client_id: &self.client_id,
+            username: self.username.as_deref(),
+        }
     }
 
-    /// Whether the client may publish to a topic.
-    pub(super) fn may_write(&self, topic: &str) -> bool {
-        let username = self.username.as_deref();
-        publish::may_write(&self.policy, &self.client_id, username, topic)
+    /// Why the client may not receive messages of a topic, if it may not.
+    pub(super) fn why_not_read(&self, topic: &str) -> Option<Denial<'_>> {
+        self.policy.denial(&self.client(), Access::Read, topic)
+    }
+
+    /// Why the client may not publish to a topic, if it may not.
+    pub(super) fn why_not_write(&self, topic: &str) -> Option<Denial<'_>> {
+        self.policy.denial(&self.client(), Access::Write, topic)
+    }
+
+    /// The session as the source of a message that is kept.
+    pub(super) fn source(&mut self) -> Arc<Source> {
+        let made = || Source {
+            client_id: Arc::clone(&self.client_id),
+            username: self.username.clone(),
+            listener: self.policy.listener,
+        };
+        Arc::clone(self.source.get_or_insert_with(|| Arc::new(made())))
     }
 
     /// Whether the session ends with its connection.

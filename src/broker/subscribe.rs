@@ -1,11 +1,15 @@
 //! SUBSCRIBE and UNSUBSCRIBE (3.8 to 3.11).
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::connection::ConnectionId;
+use super::denial::{Attempt, Explanation};
 use super::publication::{Delivery, Ids};
-use super::session::SessionId;
-use super::{Core, Refusal};
+use super::retained::Kept;
+use super::session::{SessionId, Source};
+use super::{Core, Policy, Refusal};
+use crate::auth::{Access, Client};
 use crate::codec::{
     DecodeError, Packet, Properties, QoS, ReasonCode, RetainHandling, SubAck, Subscribe,
     SubscriptionOptions, SubscriptionRequest, UnsubAck, Unsubscribe, Version,
@@ -20,6 +24,30 @@ const LONG_ANSWER: Refusal = Refusal::Undecodable(DecodeError::with(
 ));
 
 const NO_FILTER: Refusal = Refusal::Undecodable(DecodeError::malformed("not a topic filter"));
+
+/// A shared group, if any, and a topic filter below the mount point.
+struct Wanted<'a> {
+    group: Option<&'a str>,
+    filter: Cow<'a, str>,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(text: &'a str, policy: &Policy) -> Result<Self, Refusal> {
+        let Subscription { group, filter } = Subscription::parse(text).ok_or(NO_FILTER)?;
+        let filter = policy.mounted(filter);
+        if filter.len() > usize::from(u16::MAX) {
+            return Err(NO_FILTER);
+        }
+        Ok(Self { group, filter })
+    }
+
+    fn subscription(&self) -> Subscription<'_> {
+        Subscription {
+            group: self.group,
+            filter: &self.filter,
+        }
+    }
+}
 
 impl Core {
     pub(super) fn subscribe(
@@ -37,31 +65,54 @@ impl Core {
         if !self.may_answer(id, packet.requests.len()) {
             return Err(LONG_ANSWER);
         }
+        let Some(policy) = self.policy(id) else {
+            return Ok(());
+        };
         // All of them are looked at first: what ends the connection has no effect.
-        let mut subscriptions = Vec::with_capacity(packet.requests.len());
+        let mut all = Vec::with_capacity(packet.requests.len());
         for request in &packet.requests {
-            let subscription = Subscription::parse(request.filter).ok_or(NO_FILTER)?;
-            if subscription.group.is_some() && request.options.no_local {
+            let wanted = Wanted::new(request.filter, &policy)?;
+            if wanted.group.is_some() && request.options.no_local {
                 return Err(Refusal::Unexpected("no local on a shared subscription"));
             }
-            subscriptions.push(subscription);
+            all.push(wanted);
         }
-        for (request, subscription) in packet.requests.iter().zip(subscriptions) {
+        let (mut refused, mut words) = (0, None::<String>);
+        for (request, wanted) in packet.requests.iter().zip(&all) {
+            let subscription = wanted.subscription();
+            if let Some(why) = self.why_in_vain(session, subscription.filter) {
+                self.tell_denied(session, Attempt::Subscribe, request.filter, &why.for_log);
+                reasons.push(self.denied_code(id));
+                words = words.or(why.for_client);
+                refused += 1;
+                continue;
+            }
             let (granted, new) = self.add_subscription(id, session, request, subscription, &ids);
             reasons.push(granted as u8);
-            let wanted = match request.options.retain_handling {
+            let with_retained = match request.options.retain_handling {
                 RetainHandling::Always => true,
                 RetainHandling::IfNew => new,
                 RetainHandling::Never => false,
             };
-            if wanted && subscription.group.is_none() {
+            if with_retained && subscription.group.is_none() {
                 retained.push((subscription.filter, granted));
             }
         }
         self.peers.log(LogType::Debug, |peers| {
             format!("Sending SUBACK to {}", peers.name(id))
         });
-        let (packet_id, properties) = (packet.packet_id, Properties::new());
+        let properties = match words {
+            None => Properties::new(),
+            Some(words) => {
+                let words = match refused {
+                    1 => words,
+                    _ => format!("{words} (the first of {refused} that are refused)"),
+                };
+                let length = suback_length(reasons.len());
+                self.peers.reason_string(id, length, &words)
+            }
+        };
+        let packet_id = packet.packet_id;
         let reasons = Cow::Owned(reasons);
         self.peers.send(
             id,
@@ -77,11 +128,35 @@ impl Core {
         Ok(())
     }
 
+    fn policy(&mut self, id: ConnectionId) -> Option<Arc<Policy>> {
+        self.peers.connection(id).map(|c| Arc::clone(&c.policy))
+    }
+
     /// Whether the client takes a SUBACK or UNSUBACK with so many codes.
     fn may_answer(&mut self, id: ConnectionId, codes: usize) -> bool {
-        let length = 5 + codes + usize::from(codes + 3 >= 0x80) + usize::from(codes + 3 >= 0x4000);
+        let length = suback_length(codes);
         let connection = self.peers.connection(id);
         connection.is_none_or(|connection| length <= connection.max_packet_size)
+    }
+
+    /// Why no message could ever reach a subscription to `filter`, where the
+    /// listener has that looked at.
+    fn why_in_vain(&mut self, session: SessionId, filter: &str) -> Option<Explanation> {
+        let session = self.peers.session(session)?;
+        let denial = session.policy.filter_denial(&session.client(), filter)?;
+        Some(denial.explain())
+    }
+
+    /// The code in SUBACK for a filter that a client has no right to.
+    fn denied_code(&mut self, id: ConnectionId) -> u8 {
+        match self
+            .peers
+            .connection(id)
+            .map(|connection| connection.version)
+        {
+            Some(Version::V5) => ReasonCode::NOT_AUTHORIZED.0,
+            _ => ReasonCode::UNSPECIFIED.0,
+        }
     }
 
     /// Returns the granted QoS, and whether the subscription is new.
@@ -120,26 +195,26 @@ impl Core {
         (qos, new)
     }
 
-    /// Retained messages wait in the queue like others, but the queue's limit
-    /// is not for them: they were asked for (3.3.1.3). Only who asks for all of
+    /// Retained messages wait in the queue like others, but the queue's limits
+    /// are not for them: they were asked for (3.3.1.3). Only who asks for all of
     /// them again and again, and doesn't read, gets no more of them.
     fn send_retained(&mut self, id: SessionId, filter: &str, qos: QoS, ids: &Ids) {
         let (all, _) = self.retained.counts();
-        let limit = self
-            .peers
-            .settings
-            .max_queued_messages
-            .saturating_add(all.saturating_mul(4));
-        let waiting = self
-            .peers
-            .session(id)
-            .map_or(0, |session| session.outgoing.queued_len());
-        if waiting > limit {
+        let session = self.peers.session(id);
+        let waiting = session.map_or(0, |session| session.queued_replays);
+        if waiting > 1000 + 4 * all {
             self.peers.stats.dropped += 1;
             return;
         }
         let found = self.retained.matching(filter, self.peers.now);
-        for publication in found {
+        for Kept {
+            publication,
+            source,
+        } in found
+        {
+            if source.is_some_and(|source| !self.may_still_write(&source, &publication.topic)) {
+                continue;
+            }
             let qos = self.peers.settings.granted(qos, publication.qos);
             let ids = ids.clone();
             let Some(session) = self.peers.session(id) else {
@@ -151,8 +226,23 @@ impl Core {
                 retain: true,
                 ids,
                 group: None,
+                replayed: true,
             });
         }
+    }
+
+    /// Whether who published a retained message still may, by the rights of its
+    /// listener as they are now.
+    fn may_still_write(&self, source: &Source, topic: &str) -> bool {
+        let Some(policy) = self.policies.get(&source.listener) else {
+            return true;
+        };
+        let client = Client {
+            client_id: &source.client_id,
+            username: source.username.as_deref(),
+        };
+        !self.peers.settings.check_retain_source
+            || policy.denial(&client, Access::Write, topic).is_none()
     }
 
     pub(super) fn unsubscribe(
@@ -167,11 +257,14 @@ impl Core {
         if !self.may_answer(id, packet.filters.len()) {
             return Err(LONG_ANSWER);
         }
+        let Some(policy) = self.policy(id) else {
+            return Ok(());
+        };
         let mut reasons = Vec::with_capacity(packet.filters.len());
-        let parsed = packet.filters.iter().map(|text| Subscription::parse(text));
-        let subscriptions = parsed.collect::<Option<Vec<_>>>().ok_or(NO_FILTER)?;
-        for (filter, subscription) in packet.filters.iter().zip(subscriptions) {
-            let reason = if self.remove_subscription(session, subscription) {
+        let parsed = packet.filters.iter().map(|text| Wanted::new(text, &policy));
+        let all = parsed.collect::<Result<Vec<_>, _>>()?;
+        for (filter, unwanted) in packet.filters.iter().zip(&all) {
+            let reason = if self.remove_subscription(session, unwanted.subscription()) {
                 ReasonCode::SUCCESS
             } else {
                 ReasonCode::NO_SUBSCRIPTION_EXISTED
@@ -215,4 +308,9 @@ impl Core {
         }
         existed
     }
+}
+
+/// The length of a SUBACK or UNSUBACK of MQTT 5 with so many codes.
+fn suback_length(codes: usize) -> usize {
+    5 + codes + usize::from(codes + 3 >= 0x80) + usize::from(codes + 3 >= 0x4000)
 }

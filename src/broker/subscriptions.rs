@@ -14,6 +14,9 @@ use crate::topic::{NodeId, Subscription, Tree, Vacant};
 /// subscriptions match them, so the number of routes would be no bound.
 const CACHE_SIZE: usize = 32 * 1024 * 1024;
 
+/// The rank of a member of a shared group that can have a message at once.
+pub(super) const BEST: u8 = 3;
+
 /// How a session refers to a subscription of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum SubscriptionKey {
@@ -239,25 +242,45 @@ impl Subscriptions {
     }
 
     /// Chooses the member of a shared group that gets a message: the next in
-    /// turn among those whose `rank` is highest; rank 0 is never chosen.
+    /// turn among those whose `rank` is highest and who `takes` it; rank 0 is
+    /// never chosen, rank [`BEST`] at once.
     pub(super) fn choose(
         &mut self,
         group: u32,
         mut rank: impl FnMut(SessionId) -> u8,
+        mut takes: impl FnMut(&Target) -> bool,
     ) -> Option<Target> {
         let group = self.groups.get_mut(&group)?;
         let count = group.members.len();
         let mut best = (0, None);
         for step in 0..count {
             let index = (group.next + step) % count;
-            let rank = rank(group.members[index].session);
-            if rank > best.0 {
+            let member = &group.members[index];
+            let rank = rank(member.session);
+            if rank > best.0 && takes(&member.target()) {
                 best = (rank, Some(index));
+                if rank == BEST {
+                    break;
+                }
             }
         }
         let index = best.1?;
         group.next = (index + 1) % count;
         Some(group.members[index].target())
+    }
+
+    /// The members of a shared group.
+    pub(super) fn members(&self, group: u32) -> impl Iterator<Item = Target> {
+        let group = self.groups.get(&group);
+        group
+            .into_iter()
+            .flat_map(|group| group.members.iter().map(Subscriber::target))
+    }
+
+    /// About how many bytes the subscriptions take, without the cache.
+    pub(super) fn weight(&self) -> usize {
+        const EACH: usize = size_of::<Subscriber>() + 2 * size_of::<SubscriptionKey>();
+        self.tree.weight() + (self.count + self.shared_count) * EACH
     }
 
     /// What the cache weighs, counted anew.

@@ -1,54 +1,111 @@
 //! From a draft to a configuration: which line holds for which listener.
 
-use super::options::Scope;
-use super::read::{Draft, Entries};
-use super::{Bind, Config, Diagnostic, Diagnostics, Listener, Location, Severity, tls};
+use super::options::{Repeat, Scope};
+use super::read::{Draft, Entries, Entry};
+use super::{Bind, Bridge, Config, Diagnostic, Diagnostics, Listener, Severity, bridge_read, tls};
 
 /// Puts a draft together, or says everything that is wrong with it.
-pub(super) fn build(mut draft: Draft) -> Result<Config, Diagnostics> {
-    let preamble = std::mem::take(&mut draft.preamble);
-    let interface = preamble.place_of("bind_interface");
-    let told_where = draft.port.is_some() || draft.bind_address.is_some();
-    let local_only = draft.sections.is_empty() && !told_where && interface.is_none();
-    let has_default = draft.sections.is_empty() || told_where;
-
-    let mut base = if local_only {
-        Listener::local()
-    } else {
-        Listener::default()
+pub(super) fn build(draft: &mut Draft) -> Result<Config, Diagnostics> {
+    let mut found = std::mem::take(&mut draft.diagnostics);
+    let listeners = listeners(draft, &mut found);
+    let bridges = bridges(draft, &mut found);
+    if found.iter().any(|one| one.severity == Severity::Error) {
+        found.retain(|one| one.severity == Severity::Error);
+        return Err(Diagnostics(found));
+    }
+    let allow_anonymous = draft
+        .common_security()
+        .rfind(|entry| entry.option.name == "allow_anonymous");
+    let mut config = Config {
+        local_only: draft.default_listener() == DefaultListener::Local,
+        allow_anonymous: allow_anonymous.map(|entry| entry.value == "true"),
+        listeners,
+        bridges,
+        warnings: found,
+        ..Config::default()
     };
-    let mut allow_anonymous = None;
-    if !draft.per_listener {
-        let below = draft.sections.iter().flat_map(|section| &section.entries.0);
-        let mut entries: Vec<_> = preamble.0.iter().chain(below).collect();
-        entries.retain(|entry| entry.option.scope == Scope::Security);
-        entries.sort_by_key(|entry| entry.order);
-        for entry in entries {
-            (entry.change)(&mut base);
-            if entry.option.name == "allow_anonymous" {
-                allow_anonymous = Some(base.security.allow_anonymous);
-            }
+    let mut added = Vec::new();
+    for entry in &draft.globals {
+        if let Repeat::Adds(clear) = entry.option.repeat
+            && !added.contains(&entry.option.name)
+        {
+            clear(&mut config);
+            added.push(entry.option.name);
+        }
+        (entry.change)(&mut config);
+    }
+    Ok(config)
+}
+
+/// Whether the broker listens beside the `listener` lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DefaultListener {
+    /// For this machine: nothing says where to listen.
+    Local,
+    /// For everybody: `port` or another line asks for it.
+    Open,
+    /// Not at all.
+    Absent,
+}
+
+impl Draft {
+    pub(super) fn default_listener(&self) -> DefaultListener {
+        let told_where = self.port.is_some() || self.bind_address.is_some();
+        if told_where || self.preamble.other_protocol().is_some() {
+            DefaultListener::Open
+        } else if !self.sections.is_empty() {
+            DefaultListener::Absent
+        } else if self.preamble.find("bind_interface").is_some() {
+            DefaultListener::Open
+        } else {
+            DefaultListener::Local
         }
     }
 
+    /// Lines about security that hold for all listeners, in their order.
+    pub(super) fn common_security(&self) -> impl DoubleEndedIterator<Item = &Entry<Listener>> {
+        let below = self.sections.iter().flat_map(|section| &section.entries.0);
+        let mut entries: Vec<_> = self.preamble.0.iter().chain(below).collect();
+        entries.retain(|entry| entry.option.scope == Scope::Security && !self.per_listener);
+        entries.sort_by_key(|entry| entry.order);
+        entries.into_iter()
+    }
+}
+
+fn listeners(draft: &Draft, found: &mut Vec<Diagnostic>) -> Vec<Listener> {
+    let preamble = &draft.preamble;
+    let default_listener = draft.default_listener();
+    let mut base = match default_listener {
+        DefaultListener::Local => Listener::local(),
+        _ => Listener::default(),
+    };
+    for entry in draft.common_security() {
+        (entry.change)(&mut base);
+    }
     let mut listeners = Vec::new();
-    if has_default {
+    if default_listener != DefaultListener::Absent {
+        let opener = preamble
+            .find("bind_interface")
+            .or(preamble.other_protocol());
         let mut listener = Listener {
-            source: interface,
+            source: opener.map(|entry| entry.warning.location.clone()),
             ..base.clone()
         };
-        if let Some((address, location)) = draft.bind_address.take() {
-            listener.bind = Bind::Host(address);
-            listener.source = Some(location);
+        if let Some((address, location)) = &draft.bind_address {
+            listener.bind = Bind::Host(address.clone());
+            listener.source = Some(location.clone());
         }
-        if let Some((port, location)) = draft.port.take() {
-            listener.port = port;
-            listener.source = Some(location);
+        if let Some((port, location)) = &draft.port {
+            listener.port = *port;
+            listener.source = Some(location.clone());
         }
         preamble.settle(draft.per_listener, &mut listener);
-        draft
-            .diagnostics
-            .extend(tls::mistakes(preamble.0.iter(), &listener));
+        found.extend(tls::mistakes(preamble.0.iter(), &listener));
+        if draft.port.is_none()
+            && let Some(entry) = preamble.other_protocol()
+        {
+            found.push(default_protocol(entry, listener.port));
+        }
         listeners.push(listener);
     }
     for section in &draft.sections {
@@ -58,38 +115,47 @@ pub(super) fn build(mut draft: Draft) -> Result<Config, Diagnostics> {
             source: Some(section.mistake.location.clone()),
             ..base.clone()
         };
-        if !has_default {
+        if default_listener == DefaultListener::Absent {
             preamble.apply(Scope::Listener, &mut listener);
         }
         section.entries.settle(draft.per_listener, &mut listener);
-        let above = preamble.0.iter().filter(|_| !has_default);
+        let inherits = default_listener == DefaultListener::Absent;
+        let above = preamble.0.iter().filter(|_| inherits);
         let entries = above.chain(&section.entries.0);
-        draft.diagnostics.extend(tls::mistakes(entries, &listener));
+        found.extend(tls::mistakes(entries, &listener));
         if let Some(earlier) = listeners.iter().find(|known| listener.collides_with(known)) {
-            draft.diagnostics.push(collision(&section.mistake, earlier));
+            found.push(collision(&section.mistake, earlier));
         }
         listeners.push(listener);
     }
-    if !has_default {
-        draft.diagnostics.extend(preamble.stray(draft.per_listener));
+    if default_listener == DefaultListener::Absent {
+        found.extend(preamble.stray(draft.per_listener));
     }
-    if draft.has_errors() {
-        let mut errors = draft.diagnostics;
-        errors.retain(|found| found.severity == Severity::Error);
-        return Err(Diagnostics(errors));
-    }
+    listeners
+}
 
-    let mut config = Config {
-        listeners,
-        local_only,
-        allow_anonymous,
-        warnings: draft.diagnostics,
-        ..Config::default()
-    };
-    for change in &draft.globals {
-        change(&mut config);
+fn bridges(draft: &Draft, found: &mut Vec<Diagnostic>) -> Vec<Bridge> {
+    let mut bridges: Vec<&Bridge> = Vec::new();
+    for section in draft.bridges.iter().filter(|section| !section.is_broken) {
+        let mistake = |message, help: &str| Diagnostic {
+            message,
+            ..section.mistake.clone().with_help(help)
+        };
+        for (message, help) in bridge_read::contradictions(&section.bridge) {
+            found.push(mistake(message, help));
+        }
+        if let Some(earlier) = bridge_read::same_local_client_id(&bridges, &section.bridge) {
+            found.push(mistake(
+                format!(
+                    "connections `{}` and `{}` have the same `local_clientid`",
+                    earlier.name, section.bridge.name
+                ),
+                "give each connection one of its own, or remove the lines",
+            ));
+        }
+        bridges.push(&section.bridge);
     }
-    Ok(config)
+    bridges.into_iter().cloned().collect()
 }
 
 impl Entries {
@@ -98,10 +164,14 @@ impl Entries {
         self.0.iter().any(|entry| entry.option.scope == scope)
     }
 
-    fn place_of(&self, name: &str) -> Option<Location> {
-        let mut entries = self.0.iter();
-        let entry = entries.find(|entry| entry.option.name == name)?;
-        Some(entry.warning.location.clone())
+    fn find(&self, name: &str) -> Option<&Entry<Listener>> {
+        self.0.iter().rfind(|entry| entry.option.name == name)
+    }
+
+    /// A line that asks for another protocol than the usual one. Mosquitto opens
+    /// the default listener for it; some files that are handed around rely on it.
+    fn other_protocol(&self) -> Option<&Entry<Listener>> {
+        self.find("protocol").filter(|entry| entry.value != "mqtt")
     }
 
     /// Applies the lines of one scope.
@@ -150,6 +220,17 @@ impl Entries {
                 _ => None,
             })
             .collect()
+    }
+}
+
+fn default_protocol(entry: &Entry<Listener>, port: u16) -> Diagnostic {
+    let value = &entry.value;
+    Diagnostic {
+        message: format!("this makes port {port} speak `{value}`, beside the listeners below"),
+        ..entry
+            .warning
+            .clone()
+            .with_help(format!("write `listener {port}` above the line to say so"))
     }
 }
 

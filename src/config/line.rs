@@ -91,9 +91,7 @@ impl<'a> Line<'a> {
     fn mark(&self, range: Range<usize>, message: impl Into<String>) -> Diagnostic {
         let marked = self.text[range.clone()].chars().count().max(1);
         // Messages end up in logs, passwords must not.
-        let secret = self.name().contains("pass") && !self.name().contains("file")
-            || self.name().ends_with("psk");
-        let shown = if secret {
+        let shown = if is_secret(self.name()) || self.value().contains('@') {
             &self.text[..self.name.end]
         } else {
             self.text
@@ -103,6 +101,11 @@ impl<'a> Line<'a> {
             ..Diagnostic::error(self.place(range.start), message)
         }
     }
+}
+
+/// Whether an option of that name holds a password or key.
+pub(super) fn is_secret(name: &str) -> bool {
+    name.contains("pass") && !name.contains("file") || name.ends_with("psk")
 }
 
 fn is_blank(c: char) -> bool {
@@ -128,5 +131,7 @@ mod tests {
         let file = "t".into();
         let line = Line::all(&file, "remote_password hunter2").next().unwrap();
         assert!(!line.error("no").to_string().contains("hunter2"));
+        let line = Line::all(&file, "address ws://me:hunter2@host").next();
+        assert!(!line.unwrap().error("no").to_string().contains("hunter2"));
     }
 }

@@ -30,8 +30,14 @@ pub struct Listener {
     /// `max_topic_alias`: topic aliases that a client may use. Default: 10; 0
     /// means none.
     pub max_topic_alias: u16,
+    /// `max_topic_alias_broker`: topic aliases that the broker uses towards one
+    /// client. Default: 10; 0 means none.
+    pub max_topic_alias_broker: u16,
     /// `accept_protocol_versions`: Default: all.
     pub accept_protocol_versions: ProtocolVersions,
+    /// `mount_point`: what stands in front of all topics of the clients of this
+    /// listener, unseen by them. Default: nothing.
+    pub mount_point: String,
     /// `use_username_as_clientid`: whether the user name takes the place of the
     /// client identifier; a client without a name is then refused. Default: false.
     pub use_username_as_clientid: bool,
@@ -61,7 +67,9 @@ impl Default for Listener {
             max_connections: None,
             max_qos: 2,
             max_topic_alias: 10,
+            max_topic_alias_broker: 10,
             accept_protocol_versions: ProtocolVersions::ALL,
+            mount_point: String::new(),
             use_username_as_clientid: false,
             clientid_prefixes: None,
             allow_zero_length_clientid: true,
@@ -143,6 +151,10 @@ pub struct Security {
     /// `acl_file`: who may read and write what. Default: none, everyone may
     /// do everything.
     pub acl_file: Option<PathBuf>,
+    /// `acl_check_subscribe`: whether a subscription is refused to which the
+    /// access control list lets no message through. Default: false, it is
+    /// granted and stays silent, as in Mosquitto.
+    pub acl_check_subscribe: bool,
 }
 
 /// The versions of the protocol that a listener accepts.

@@ -19,13 +19,20 @@
 
 use std::path::{Path, PathBuf};
 
+mod bridge;
+mod bridge_read;
+#[cfg(test)]
+mod bridge_tests;
 mod build;
 mod ciphers;
 mod diagnostic;
+mod docs;
+mod effective;
 mod limits;
 mod line;
 mod listener;
 mod log;
+pub mod manual;
 mod options;
 mod read;
 mod spelling;
@@ -35,8 +42,13 @@ mod tests;
 mod tls;
 mod value;
 
+pub use bridge::{
+    Bridge, BridgeAddress, BridgeIdentity, BridgeTls, BridgeTopic, BridgeTransport, Direction,
+    ReloadType, RestartTimeout, Secret, StartType, TcpKeepalive,
+};
 pub use ciphers::{Cipher, Ciphers, NoCipher};
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity};
+pub use effective::Effective;
 pub use limits::Limits;
 pub use listener::{Bind, Listener, ProtocolVersions, Security, SocketDomain};
 pub use log::{Log, LogDestination, LogType, LogTypes};
@@ -44,6 +56,10 @@ pub use options::{OptionSpec, Scope};
 pub use tls::{Tls, TlsIdentity, TlsVersion};
 
 use read::{Draft, Origin};
+
+/// Whether the broker can run bridges. While it cannot, each `connection` is
+/// refused, though all its lines are read and checked.
+const BRIDGES_RUN: bool = false;
 
 /// The configuration of a broker. `Default` is what it does without a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +74,8 @@ pub struct Config {
     pub allow_anonymous: Option<bool>,
     /// Limits for all listeners together.
     pub limits: Limits,
+    /// The connections to other brokers. Default: none.
+    pub bridges: Vec<Bridge>,
     /// Where the log goes and what it contains.
     pub log: Log,
     /// `pid_file`: where the number of the process is written. Default: nowhere.
@@ -84,6 +102,7 @@ impl Default for Config {
             local_only: true,
             allow_anonymous: None,
             limits: Limits::default(),
+            bridges: Vec::new(),
             log: Log::default(),
             pid_file: None,
             tls_keylog: None,
@@ -105,9 +124,22 @@ impl Config {
     ///
     /// All mistakes in the files, or the one reason why the file cannot be read.
     pub fn load(path: &Path) -> Result<Self, Diagnostics> {
-        let mut draft = Draft::default();
+        let mut draft = Draft::new(BRIDGES_RUN);
         draft.read_file(path, Origin::Main);
-        build::build(draft)
+        build::build(&mut draft)
+    }
+
+    /// As [`Config::load`], with the text of what then holds.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`].
+    pub fn explain(path: &Path) -> Result<(Self, Effective), Diagnostics> {
+        let mut draft = Draft::new(BRIDGES_RUN);
+        draft.read_file(path, Origin::Main);
+        let config = build::build(&mut draft)?;
+        let effective = Effective::new(&draft, &config);
+        Ok((config, effective))
     }
 
     /// Reads a configuration from memory; `source` stands for the file in
@@ -117,9 +149,17 @@ impl Config {
     ///
     /// All mistakes in the text.
     pub fn parse(text: &str, source: &str) -> Result<Self, Diagnostics> {
-        let mut draft = Draft::default();
+        let mut draft = Draft::new(BRIDGES_RUN);
         draft.read_text(text, source, Origin::Text);
-        build::build(draft)
+        build::build(&mut draft)
+    }
+
+    /// As [`Config::parse`] for a broker that can run bridges.
+    #[cfg(test)]
+    fn parse_with_bridges(text: &str, source: &str) -> Result<Self, Diagnostics> {
+        let mut draft = Draft::new(true);
+        draft.read_text(text, source, Origin::Text);
+        build::build(&mut draft)
     }
 
     /// Listens on a port of the loopback addresses, as `-p` on the command line

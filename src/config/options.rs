@@ -1,8 +1,10 @@
 //! What an option is: how it is called, what it takes, where it holds.
 
+use std::fmt;
+
 use super::table::OPTIONS;
 use super::value::Kind;
-use super::{Config, Listener, spelling};
+use super::{BRIDGES_RUN, Bridge, Config, Listener, spelling};
 
 /// An option of the configuration file.
 pub struct OptionSpec {
@@ -34,6 +36,17 @@ pub enum Scope {
     Bridge,
 }
 
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Global => "global",
+            Self::Listener => "listener",
+            Self::Security => "global or listener",
+            Self::Bridge => "bridge",
+        })
+    }
+}
+
 /// What it means that an option is given again for the same thing.
 #[derive(Clone, Copy)]
 pub(super) enum Repeat {
@@ -51,6 +64,7 @@ pub(super) enum Repeat {
 pub(super) enum Effect {
     Global(Kind<Config>),
     Listener(Kind<Listener>),
+    Bridge(Kind<Bridge>),
     /// It says to what other lines belong, or where they are.
     Structure(Structure),
     /// It does nothing, in Mosquitto neither: the text says since when or why.
@@ -68,6 +82,7 @@ pub(super) enum Structure {
     BindAddress,
     IncludeDir,
     PerListenerSettings,
+    Connection,
 }
 
 /// Something that this version cannot do yet.
@@ -85,7 +100,11 @@ impl OptionSpec {
 
     /// Whether this version can do what the option asks for.
     pub const fn is_supported(&self) -> bool {
-        !matches!(self.effect, Effect::Refused { .. })
+        match self.effect {
+            Effect::Refused { .. } => false,
+            Effect::Bridge(_) | Effect::Structure(Structure::Connection) => BRIDGES_RUN,
+            _ => true,
+        }
     }
 
     /// The option of that name.
@@ -143,6 +162,15 @@ impl OptionSpec {
         Self::new(name, default, Scope::Security, Effect::Listener(kind)).last()
     }
 
+    /// An option of bridges whose last line counts.
+    pub(super) const fn bridge(
+        name: &'static str,
+        default: &'static str,
+        kind: Kind<Bridge>,
+    ) -> Self {
+        Self::new(name, default, Scope::Bridge, Effect::Bridge(kind)).last()
+    }
+
     pub(super) const fn structure(
         name: &'static str,
         default: &'static str,
@@ -191,6 +219,11 @@ impl OptionSpec {
         self
     }
 
+    pub(super) const fn each(mut self) -> Self {
+        self.repeat = Repeat::Counts;
+        self
+    }
+
     pub(super) const fn once(mut self) -> Self {
         self.repeat = Repeat::Forbidden;
         self
@@ -229,8 +262,14 @@ mod tests {
     fn every_default_is_accepted() {
         for option in OPTIONS.iter().filter(|option| !option.default.is_empty()) {
             let text = format!("{} {}", option.name, option.default);
-            let config = Config::parse(&text, "default");
-            assert!(config.is_ok(), "{text}: {}", config.unwrap_err());
+            let found = match option.scope {
+                Scope::Bridge => {
+                    let bridge = "connection b\naddress h\ntopic #\n";
+                    Config::parse_with_bridges(&format!("{bridge}{text}"), "default")
+                }
+                _ => Config::parse(&text, "default"),
+            };
+            assert!(found.is_ok(), "{text}: {}", found.unwrap_err());
         }
     }
 }

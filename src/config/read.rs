@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::line::Line;
-use super::options::{Effect, OptionSpec, Repeat, Scope, Structure};
+use super::options::{Effect, Feature, OptionSpec, Repeat, Scope, Structure};
+use super::table::BRIDGES;
 use super::value::{self, Change, Fault, Kind};
-use super::{Bind, Config, Diagnostic, Listener, Location, Severity};
+use super::{Bind, Bridge, Config, Diagnostic, Listener, Location};
 
 /// What the files say, before it is known for which listener it holds.
 #[derive(Default)]
@@ -17,16 +18,27 @@ pub(super) struct Draft {
     pub(super) preamble: Entries,
     /// Each `listener` with the lines below it.
     pub(super) sections: Vec<Section>,
-    pub(super) globals: Vec<Change<Config>>,
+    /// Each `connection` with the lines below it.
+    pub(super) bridges: Vec<BridgeSection>,
+    pub(super) globals: Vec<Entry<Config>>,
     /// `port`: the port of the default listener, and where it was asked for.
     pub(super) port: Option<(u16, Location)>,
     /// `bind_address`: its address.
     pub(super) bind_address: Option<(String, Location)>,
     pub(super) per_listener: bool,
     pub(super) diagnostics: Vec<Diagnostic>,
-    /// Where an option was given last: globally, or in the section.
-    seen: HashMap<(&'static str, Option<usize>), Location>,
+    bridges_run: bool,
+    /// Where an option was given last.
+    seen: HashMap<(&'static str, Place), Location>,
     entries_read: usize,
+}
+
+/// What a line is about.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Place {
+    Everything,
+    Section(usize),
+    Bridge(usize),
 }
 
 /// A `listener` and the lines below it.
@@ -38,14 +50,26 @@ pub(super) struct Section {
     pub(super) entries: Entries,
 }
 
+/// A `connection` and the lines below it.
+pub(super) struct BridgeSection {
+    pub(super) bridge: Bridge,
+    pub(super) entries: Vec<Entry<Bridge>>,
+    /// An error that underlines the `connection`, to be filled in.
+    pub(super) mistake: Diagnostic,
+    /// Whether some line has a mistake, so that the whole cannot be judged.
+    pub(super) is_broken: bool,
+}
+
 /// Lines that say something about listeners, in their order.
 #[derive(Default)]
-pub(super) struct Entries(pub(super) Vec<Entry>);
+pub(super) struct Entries(pub(super) Vec<Entry<Listener>>);
 
-/// A line that says something about a listener.
-pub(super) struct Entry {
+/// A line with a value.
+pub(super) struct Entry<T: 'static> {
     pub(super) option: &'static OptionSpec,
-    pub(super) change: Change<Listener>,
+    /// The value as one would write it, without a comment.
+    pub(super) value: String,
+    pub(super) change: Change<T>,
     /// A warning that underlines the line, to be filled in.
     pub(super) warning: Diagnostic,
     /// The place in the order of reading, over all files and listeners.
@@ -67,14 +91,29 @@ pub(super) enum Origin {
 struct Cursor {
     origin: Origin,
     section: Option<usize>,
-    in_bridge: bool,
+    bridge: Option<usize>,
+    /// Whether a `listener` came after the `connection`.
+    left_bridge: bool,
+}
+
+impl Cursor {
+    fn place(&self, option: &OptionSpec, per_listener: bool) -> Place {
+        let section = self.section.map_or(Place::Everything, Place::Section);
+        match option.scope {
+            Scope::Bridge => self.bridge.map_or(Place::Everything, Place::Bridge),
+            Scope::Listener => section,
+            Scope::Security if per_listener => section,
+            Scope::Security | Scope::Global => Place::Everything,
+        }
+    }
 }
 
 impl Draft {
-    pub(super) fn has_errors(&self) -> bool {
-        self.diagnostics
-            .iter()
-            .any(|diagnostic| diagnostic.severity == Severity::Error)
+    pub(super) fn new(bridges_run: bool) -> Self {
+        Self {
+            bridges_run,
+            ..Self::default()
+        }
     }
 
     /// Reads a file; one that cannot be read is a mistake of whoever named it.
@@ -82,19 +121,12 @@ impl Draft {
         let name = path.display().to_string();
         let problem = match fs::read(path).map(String::from_utf8) {
             Ok(Ok(text)) => return self.read_text(&text, &name, origin),
-            Ok(Err(error)) => {
-                let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-                let lines = valid.split(|byte| *byte == b'\n').count();
-                Diagnostic::error(
-                    Location::whole(&name),
-                    format!("line {lines} is not UTF-8 text"),
-                )
-                .with_help("save the file with the encoding UTF-8")
-            }
+            Ok(Err(error)) => not_text(&name, error.as_bytes(), error.utf8_error().valid_up_to()),
             Err(error) => Diagnostic::error(
                 Location::whole(&name),
                 format!("cannot read the configuration: {error}"),
-            ),
+            )
+            .with_help("write the path of a file that this user can read"),
         };
         self.diagnostics.push(problem);
     }
@@ -104,7 +136,8 @@ impl Draft {
         let mut cursor = Cursor {
             origin,
             section: None,
-            in_bridge: false,
+            bridge: None,
+            left_bridge: false,
         };
         for line in Line::all(&file, text) {
             if let Err(diagnostic) = self.read_line(&line, &mut cursor) {
@@ -119,36 +152,59 @@ impl Draft {
             match OptionSpec::nearest(line.name()) {
                 Some(near) => error.with_help(format!("did you mean `{near}`?")),
                 None => error.with_help(
-                    "remove the line; mosquitto.conf(5) lists the options, and a comment \
+                    "remove the line; moustique.conf(5) lists the options, and a comment \
                      begins with `#`",
                 ),
             }
         })?;
-        if option.scope == Scope::Bridge && cursor.in_bridge {
-            // The message about its `connection` covers the line.
-            return Ok(());
+        if option.scope != Scope::Bridge {
+            return self.read_option(option, line, cursor);
         }
-        if line.value().is_empty() && option.is_supported() {
+        let Some(index) = cursor.bridge else {
             return Err(line
-                .error(format!("`{}` lacks its value", line.name()))
-                .with_help("write the value behind the name, or remove the line"));
+                .error(format!("`{}` stands above every `connection`", line.name()))
+                .with_help("write `connection NAME` above the lines of the bridge"));
+        };
+        if cursor.left_bridge {
+            let name = &self.bridges[index].bridge.name;
+            let message = format!("`{}` is taken for connection `{name}`", line.name());
+            let help = "move it up to the other lines of that connection";
+            self.diagnostics.push(line.warning(message).with_help(help));
         }
-        self.note_repetition(option, line, cursor.section)?;
+        let read = self.read_option(option, line, cursor);
+        self.bridges[index].is_broken |= read.is_err();
+        read
+    }
+
+    fn read_option(
+        &mut self,
+        option: &'static OptionSpec,
+        line: &Line<'_>,
+        cursor: &mut Cursor,
+    ) -> Result<(), Diagnostic> {
+        let is_judged_below = matches!(
+            option.effect,
+            Effect::Refused { .. } | Effect::Structure(Structure::Connection)
+        );
+        if line.value().is_empty() && !is_judged_below {
+            return Err(lacks_value(line));
+        }
+        self.note_repetition(option, line, cursor.place(option, self.per_listener))?;
         match &option.effect {
             Effect::Global(kind) => {
-                let change = self.read_value(kind, line)?;
-                self.globals.push(change);
+                let entry = self.read_entry(option, kind, line)?;
+                self.globals.push(entry);
             }
             Effect::Listener(kind) => {
-                let change = self.read_value(kind, line)?;
-                self.entries_read += 1;
-                let order = self.entries_read;
-                self.entries(cursor.section).0.push(Entry {
-                    option,
-                    order,
-                    change,
-                    warning: line.warning(""),
-                });
+                let entry = self.read_entry(option, kind, line)?;
+                self.entries(cursor.section).0.push(entry);
+            }
+            Effect::Bridge(kind) => {
+                let entry = self.read_entry(option, kind, line)?;
+                if let Some(section) = cursor.bridge.map(|index| &mut self.bridges[index]) {
+                    (entry.change)(&mut section.bridge);
+                    section.entries.push(entry);
+                }
             }
             Effect::Structure(structure) => self.read_structure(structure, line, cursor)?,
             Effect::Idle(why) => self.diagnostics.push(
@@ -156,35 +212,46 @@ impl Draft {
                     .with_help("remove the line"),
             ),
             Effect::Refused { feature, harmless } => {
-                if harmless.contains(&value::first_word(line.value())) {
-                    return Ok(());
+                if !harmless.contains(&value::first_word(line.value())) {
+                    return Err(refusal(line, feature));
                 }
-                cursor.in_bridge |= option.name == "connection";
-                let message = format!(
-                    "`{}`: this version has no {} yet",
-                    line.name(),
-                    feature.name
-                );
-                return Err(line.error(message).with_help(feature.instead));
             }
         }
         Ok(())
     }
 
     /// Reads the value of an ordinary option, and tells of what follows it.
-    fn read_value<T>(&mut self, kind: &Kind<T>, line: &Line<'_>) -> Result<Change<T>, Diagnostic> {
-        let value = line.value();
+    fn read_entry<T>(
+        &mut self,
+        option: &'static OptionSpec,
+        kind: &Kind<T>,
+        line: &Line<'_>,
+    ) -> Result<Entry<T>, Diagnostic> {
+        let value = kind.extent(line.value());
         let change = kind.read(value).map_err(|fault| explain(line, fault))?;
-        if kind.is_word(value) {
-            self.note_rest(line, value::first_word(value).len());
-        } else if !kind.takes_comment() && value.contains(" #") {
+        if let Kind::Topic(_) = kind
+            && !value.ends_with('/')
+        {
+            let message = format!("`{value}` runs into the first level of each topic");
+            let help = format!("write `{} {value}/` for a level of its own", line.name());
+            self.diagnostics.push(line.warning(message).with_help(help));
+        } else if kind.takes_all(line.value()) && value.contains(" #") {
             let message = format!("everything behind `{}` is its value, `#` too", line.name());
             self.diagnostics.push(
                 line.warning(message)
                     .with_help("give the comment a line of its own"),
             );
+        } else {
+            self.note_rest(line, value.len());
         }
-        Ok(change)
+        self.entries_read += 1;
+        Ok(Entry {
+            option,
+            value: kind.canonical(value),
+            change,
+            warning: line.warning(""),
+            order: self.entries_read,
+        })
     }
 
     /// Tells of words that Mosquitto would pass over without a word.
@@ -203,47 +270,43 @@ impl Draft {
         &mut self,
         option: &'static OptionSpec,
         line: &Line<'_>,
-        section: Option<usize>,
+        place: Place,
     ) -> Result<(), Diagnostic> {
         let is_log_file = option.name == "log_dest" && value::first_word(line.value()) == "file";
-        if is_log_file && let Some(earlier) = self.see("log_dest file", None, line) {
+        if is_log_file && let Some(earlier) = self.see("log_dest file", place, line) {
             return Err(line
                 .error(format!("`log_dest file` is already given at {earlier}"))
                 .with_help("keep one of the two; the log goes to one file"));
         }
-        let of_listener =
-            option.scope == Scope::Listener || option.scope == Scope::Security && self.per_listener;
-        let earlier = self.see(option.name, section.filter(|_| of_listener), line);
-        let help = if option.scope == Scope::Security && !self.per_listener {
-            "keep one of the two; to have one for each listener, write \
-             `per_listener_settings true` as the first line"
-        } else {
-            "keep one of the two"
+        let Some(earlier) = self.see(option.name, place, line) else {
+            return Ok(());
         };
-        match (option.repeat, earlier) {
-            (Repeat::Adds(clear), None) => self.globals.push(Box::new(clear)),
-            (Repeat::Replaces, Some(earlier)) => self.diagnostics.push(
+        let help = match option.name {
+            "addresses" => "write all addresses on one line, separated by blanks",
+            _ if option.scope == Scope::Security && !self.per_listener => {
+                "keep one of the two; to have one for each listener, write \
+                 `per_listener_settings true` as the first line"
+            }
+            _ => "keep one of the two",
+        };
+        match option.repeat {
+            Repeat::Counts | Repeat::Adds(_) => {}
+            Repeat::Replaces => self.diagnostics.push(
                 line.warning(format!("this replaces the `{}` at {earlier}", option.name))
                     .with_help(help),
             ),
-            (Repeat::Forbidden, Some(earlier)) => {
+            Repeat::Forbidden => {
                 return Err(line
                     .error(format!("`{}` is already given at {earlier}", option.name))
                     .with_help(help));
             }
-            _ => {}
         }
         Ok(())
     }
 
     /// Remembers where an option is, and answers where it was before.
-    fn see(
-        &mut self,
-        name: &'static str,
-        section: Option<usize>,
-        line: &Line<'_>,
-    ) -> Option<Location> {
-        self.seen.insert((name, section), line.location())
+    fn see(&mut self, name: &'static str, place: Place, line: &Line<'_>) -> Option<Location> {
+        self.seen.insert((name, place), line.location())
     }
 
     fn entries(&mut self, section: Option<usize>) -> &mut Entries {
@@ -267,7 +330,7 @@ impl Draft {
                 // it are not taken for lines of the one above.
                 let (port, bind) = read.clone().unwrap_or((0, Bind::Any));
                 cursor.section = Some(self.sections.len());
-                cursor.in_bridge = false;
+                cursor.left_bridge = cursor.bridge.is_some();
                 self.sections.push(Section {
                     port,
                     bind,
@@ -298,8 +361,44 @@ impl Draft {
                 self.per_listener = flag;
             }
             Structure::IncludeDir => self.include(line, cursor.origin)?,
+            Structure::Connection => self.read_connection(line, word, cursor)?,
         }
         Ok(())
+    }
+
+    /// Begins a bridge. A wrong `connection` begins one too, so that the lines
+    /// below it are not blamed for it.
+    fn read_connection(
+        &mut self,
+        line: &Line<'_>,
+        name: &str,
+        cursor: &mut Cursor,
+    ) -> Result<(), Diagnostic> {
+        let mut sections = self.bridges.iter();
+        let earlier = sections.find(|known| known.bridge.name == name);
+        let problem = if name.is_empty() {
+            Some(lacks_value(line))
+        } else {
+            earlier.map(|earlier| {
+                let place = &earlier.mistake.location;
+                let message = format!("connection `{name}` is already at {place}");
+                line.value_error(0..name.len(), message)
+                    .with_help("give each connection a name of its own")
+            })
+        };
+        cursor.bridge = Some(self.bridges.len());
+        cursor.left_bridge = false;
+        self.bridges.push(BridgeSection {
+            bridge: Bridge::new(name, line.location()),
+            entries: Vec::new(),
+            mistake: line.error(""),
+            is_broken: problem.is_some(),
+        });
+        self.note_rest(line, name.len());
+        if !self.bridges_run {
+            self.diagnostics.push(refusal(line, &BRIDGES));
+        }
+        problem.map_or(Ok(()), Err)
     }
 
     fn read_listener(&mut self, line: &Line<'_>) -> Result<(u16, Bind), Diagnostic> {
@@ -363,12 +462,54 @@ impl Draft {
         })?;
         let mut files: Vec<_> = entries.iter().map(fs::DirEntry::path).collect();
         files.retain(|path| path.as_os_str().as_encoded_bytes().ends_with(b".conf"));
-        files.sort_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
+        files.sort_by_key(|path| load_order(path));
         for file in files {
             self.read_file(&file, Origin::Included);
         }
         Ok(())
     }
+}
+
+/// Where a file stands among those of an `include_dir`: letters by the alphabet,
+/// each as a capital before it is small, all else by its byte. This is so in
+/// every locale.
+fn load_order(path: &Path) -> Vec<(u8, u8)> {
+    let name = path.as_os_str().as_encoded_bytes();
+    name.iter()
+        .map(|byte| (byte.to_ascii_uppercase(), *byte))
+        .collect()
+}
+
+/// A file whose bytes from `valid` on are not UTF-8.
+fn not_text(name: &str, bytes: &[u8], valid: usize) -> Diagnostic {
+    let before = String::from_utf8_lossy(&bytes[..valid]);
+    let start = before.rfind('\n').map_or(0, |end| end + 1);
+    let line = bytes[start..].split(|byte| *byte == b'\n').next();
+    let location = Location {
+        file: name.into(),
+        line: before.matches('\n').count() + 1,
+        column: before[start..].chars().count() + 1,
+    };
+    let shown = String::from_utf8_lossy(line.unwrap_or_default());
+    Diagnostic {
+        excerpt: Some((shown.trim_end().to_owned(), 1)),
+        ..Diagnostic::error(location, "this is not UTF-8 text")
+            .with_help("save the file with the encoding UTF-8")
+    }
+}
+
+fn refusal(line: &Line<'_>, feature: &Feature) -> Diagnostic {
+    let message = format!(
+        "`{}`: this version has no {} yet",
+        line.name(),
+        feature.name
+    );
+    line.error(message).with_help(feature.instead)
+}
+
+fn lacks_value(line: &Line<'_>) -> Diagnostic {
+    line.error(format!("`{}` lacks its value", line.name()))
+        .with_help("write the value behind the name, or remove the line")
 }
 
 fn explain(line: &Line<'_>, fault: Fault) -> Diagnostic {

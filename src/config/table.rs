@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::options::{Feature, OptionSpec as O, Scope, Structure};
 use super::value::Kind::{
-    Choice, Ciphers, Destination, Flag, Limit, Number, NumberOrNone, Path, Period, Text,
-    TlsVersion, Versions,
+    Choice, Destination, Flag, Limit, Number, NumberOrNone, Path, Period, Text, Topic, Versions,
+    Words,
 };
-use super::{LogType, LogTypes, SocketDomain};
+use super::{LogType, LogTypes, ReloadType, Secret, SocketDomain, StartType, bridge_read, tls};
 
 const U16: u64 = u16::MAX as u64;
 const U32: u64 = u32::MAX as u64;
@@ -33,7 +33,7 @@ static WEBSOCKETS: Feature = Feature {
     name: "WebSocket or HTTP listeners",
     instead: "write `protocol mqtt`, or remove this listener; a WebSocket proxy can stand in front",
 };
-static BRIDGE: Feature = Feature {
+pub(super) static BRIDGES: Feature = Feature {
     name: "bridges",
     instead: "remove the lines from `connection` on; the other broker may bridge to this one",
 };
@@ -41,17 +41,13 @@ static PLUGINS: Feature = Feature {
     name: "plugins",
     instead: "remove the lines of the plugin; `password_file` and `acl_file` are built in",
 };
-static MOUNT: Feature = Feature {
-    name: "mount points",
-    instead: "remove the line, and let the clients of this listener write the prefix themselves",
-};
-static MEMORY: Feature = Feature {
-    name: "limits of memory",
-    instead: "write `max_queued_messages`, `max_queued_bytes` or `max_inflight_messages`",
-};
 static PROXY: Feature = Feature {
     name: "PROXY protocol",
     instead: "remove the line and switch the PROXY protocol off in the proxy",
+};
+static MPTCP: Feature = Feature {
+    name: "Multipath TCP",
+    instead: "remove the line, or write `false`: connections then use plain TCP",
 };
 static CONTROL: Feature = Feature {
     name: "control API",
@@ -73,6 +69,8 @@ pub(super) static OPTIONS: &[O] = &[
     O::security("allow_anonymous", "", Flag(|l, v| l.security.allow_anonymous = v)).reloaded(),
     O::security("password_file", "", Path(|l, v| l.security.password_file = Some(v))).reloaded().once(),
     O::security("acl_file", "", Path(|l, v| l.security.acl_file = Some(v))).reloaded().once(),
+    // Ours alone: Mosquitto grants a subscription that can never deliver.
+    O::security("acl_check_subscribe", "false", Flag(|l, v| l.security.acl_check_subscribe = v)).reloaded(),
     O::security("allow_zero_length_clientid", "true", Flag(|l, v| l.allow_zero_length_clientid = v)).reloaded(),
     O::security("auto_id_prefix", "auto-", Text(|l, v| l.auto_id_prefix = v)).reloaded().once(),
 
@@ -84,20 +82,22 @@ pub(super) static OPTIONS: &[O] = &[
     O::listener("max_connections", "-1", Limit(|l, v| l.max_connections = v)),
     O::listener("max_qos", "2", Number { min: 0, max: 2, set: |l, v| l.max_qos = v as u8 }).aka(&["maximum_qos"]),
     O::listener("max_topic_alias", "10", Number { min: 0, max: U16, set: |l, v| l.max_topic_alias = v as u16 }),
-    O::refused("mount_point", Scope::Listener, &MOUNT),
+    O::listener("max_topic_alias_broker", "10", Number { min: 0, max: U16, set: |l, v| l.max_topic_alias_broker = v as u16 }),
+    O::harmless("mptcp", Scope::Listener, &MPTCP, &["false", "0"]),
+    O::listener("mount_point", "", Topic(|l, v| l.mount_point = v)).once(),
     O::listener("socket_domain", "", Choice(&["ipv4", "ipv6"], |l, v| {
         l.socket_domain = Some(if v == "ipv4" { SocketDomain::Ipv4 } else { SocketDomain::Ipv6 });
     })),
     O::listener("cafile", "", Path(|l, v| l.tls.cafile = Some(v))).reloaded().once(),
     O::listener("capath", "", Path(|l, v| l.tls.capath = Some(v))).reloaded().once(),
     O::listener("certfile", "", Path(|l, v| l.tls.certfile = Some(v))).reloaded().once(),
-    O::listener("ciphers", "", Ciphers(super::Ciphers::parse_tls12, |l, v| l.tls.ciphers.tls12 = Some(v))).once(),
-    O::listener("ciphers_tls1.3", "", Ciphers(super::Ciphers::parse_tls13, |l, v| l.tls.ciphers.tls13 = Some(v))).once(),
+    O::listener("ciphers", "", Words(tls::ciphers)).once(),
+    O::listener("ciphers_tls1.3", "", Words(tls::ciphers_tls13)).once(),
     O::listener("crlfile", "", Path(|l, v| l.tls.crlfile = Some(v))).reloaded().once(),
     O::listener("disable_client_cert_date_checks", "false", Flag(|l, v| l.tls.disable_client_cert_date_checks = v)),
     O::listener("keyfile", "", Path(|l, v| l.tls.keyfile = Some(v))).reloaded().once(),
     O::listener("require_certificate", "false", Flag(|l, v| l.tls.require_certificate = v)),
-    O::listener("tls_version", "tlsv1.2", TlsVersion(|l, v| l.tls.version = v)),
+    O::listener("tls_version", "tlsv1.2", Words(tls::version)),
     O::listener("use_identity_as_username", "false", Flag(|l, v| l.tls.use_identity_as_username = v)),
     O::listener("use_subject_as_username", "false", Flag(|l, v| l.tls.use_subject_as_username = v)),
     O::listener("use_username_as_clientid", "false", Flag(|l, v| l.use_username_as_clientid = v)),
@@ -109,11 +109,10 @@ pub(super) static OPTIONS: &[O] = &[
         }
     })).reloaded().once(),
     O::global("allow_duplicate_messages", "true", Flag(|c, v| c.limits.allow_duplicate_messages = v)).reloaded(),
-    // Rights do not change while the broker runs, so there is nothing to check again.
-    O::harmless("check_retain_source", Scope::Global, &MEMORY, &["true", "false", "1", "0"]),
+    O::global("check_retain_source", "true", Flag(|c, v| c.limits.check_retain_source = v)).reloaded(),
     O::global("global_max_clients", "-1", Limit(|c, v| c.limits.global_max_clients = v)).reloaded(),
     O::global("global_max_connections", "-1", Limit(|c, v| c.limits.global_max_connections = v)).reloaded(),
-    O::harmless("max_inflight_bytes", Scope::Global, &MEMORY, &["0"]),
+    O::global("max_inflight_bytes", "0", Number { min: 0, max: u64::MAX, set: |c, v| c.limits.max_inflight_bytes = v }).reloaded(),
     O::global("max_inflight_messages", "20", NumberOrNone { min: 1, max: U16, set: |c, v| {
         c.limits.max_inflight_messages = v.map_or(u16::MAX, |v| v as u16);
     } }).reloaded(),
@@ -123,8 +122,7 @@ pub(super) static OPTIONS: &[O] = &[
     O::global("max_packet_size", "2000000", Number { min: 20, max: U32, set: |c, v| c.limits.max_packet_size = v as u32 }).reloaded(),
     O::global("max_queued_bytes", "0", Number { min: 0, max: u64::MAX, set: |c, v| c.limits.max_queued_bytes = v }).reloaded(),
     O::global("max_queued_messages", "1000", Number { min: 0, max: U32, set: |c, v| c.limits.max_queued_messages = v as u32 }).reloaded(),
-    O::global("max_topic_alias_broker", "10", Number { min: 0, max: U16, set: |c, v| c.limits.max_topic_alias_broker = v as u16 }),
-    O::harmless("memory_limit", Scope::Global, &MEMORY, &["0"]),
+    O::global("memory_limit", "0", Number { min: 0, max: u64::MAX, set: |c, v| c.limits.memory_limit = v }).reloaded(),
     O::global("message_size_limit", "0", Number { min: 0, max: MAX_PAYLOAD, set: |c, v| c.limits.message_size_limit = v as u32 }).reloaded(),
     O::global("persistent_client_expiration", "", Period(|c, v| c.limits.persistent_client_expiration = Some(v))).reloaded(),
     O::global("queue_qos0_messages", "false", Flag(|c, v| c.limits.queue_qos0_messages = v)).reloaded(),
@@ -193,50 +191,57 @@ pub(super) static OPTIONS: &[O] = &[
     O::refused("plugin_opt_*", Scope::Security, &PLUGINS),
     O::refused("plugin_use", Scope::Listener, &PLUGINS),
 
-    // Not yet: bridges.
-    O::refused("connection", Scope::Global, &BRIDGE),
-    O::refused("addresses", Scope::Bridge, &BRIDGE).aka(&["address"]),
-    O::refused("bridge_alpn", Scope::Bridge, &BRIDGE),
-    O::refused("bridge_attempt_unsubscribe", Scope::Bridge, &BRIDGE),
-    O::refused("bridge_bind_address", Scope::Bridge, &BRIDGE),
-    O::refused("bridge_cafile", Scope::Bridge, &BRIDGE),
-    O::refused("bridge_capath", Scope::Bridge, &BRIDGE),
-    O::refused("bridge_certfile", Scope::Bridge, &BRIDGE),
-    O::refused("bridge_ciphers", Scope::Bridge, &BRIDGE),
-    O::refused("bridge_ciphers_tls1.3", Scope::Bridge, &BRIDGE),
-    O::refused("bridge_identity", Scope::Bridge, &BRIDGE),
-    O::refused("bridge_insecure", Scope::Bridge, &BRIDGE),
-    O::refused("bridge_keyfile", Scope::Bridge, &BRIDGE),
-    O::refused("bridge_max_packet_size", Scope::Bridge, &BRIDGE),
-    O::refused("bridge_max_topic_alias", Scope::Bridge, &BRIDGE),
-    O::refused("bridge_outgoing_retain", Scope::Bridge, &BRIDGE),
-    O::refused("bridge_protocol_version", Scope::Bridge, &BRIDGE),
-    O::refused("bridge_psk", Scope::Bridge, &BRIDGE),
-    O::refused("bridge_receive_maximum", Scope::Bridge, &BRIDGE),
-    O::refused("bridge_reload_type", Scope::Bridge, &BRIDGE),
-    O::refused("bridge_require_ocsp", Scope::Bridge, &BRIDGE),
-    O::refused("bridge_session_expiry_interval", Scope::Bridge, &BRIDGE),
-    O::refused("bridge_tcp_keepalive", Scope::Bridge, &BRIDGE),
-    O::refused("bridge_tcp_user_timeout", Scope::Bridge, &BRIDGE),
-    O::refused("bridge_tls_use_os_certs", Scope::Bridge, &BRIDGE),
-    O::refused("bridge_tls_version", Scope::Bridge, &BRIDGE),
-    O::refused("cleansession", Scope::Bridge, &BRIDGE),
-    O::refused("idle_timeout", Scope::Bridge, &BRIDGE),
-    O::refused("keepalive_interval", Scope::Bridge, &BRIDGE),
-    O::refused("local_cleansession", Scope::Bridge, &BRIDGE),
-    O::refused("local_clientid", Scope::Bridge, &BRIDGE),
-    O::refused("local_password", Scope::Bridge, &BRIDGE),
-    O::refused("local_username", Scope::Bridge, &BRIDGE),
-    O::refused("notification_topic", Scope::Bridge, &BRIDGE),
-    O::refused("notifications", Scope::Bridge, &BRIDGE),
-    O::refused("notifications_local_only", Scope::Bridge, &BRIDGE),
-    O::refused("remote_clientid", Scope::Bridge, &BRIDGE).aka(&["clientid"]),
-    O::refused("remote_password", Scope::Bridge, &BRIDGE).aka(&["password"]),
-    O::refused("remote_username", Scope::Bridge, &BRIDGE).aka(&["username"]),
-    O::refused("restart_timeout", Scope::Bridge, &BRIDGE),
-    O::refused("round_robin", Scope::Bridge, &BRIDGE),
-    O::refused("start_type", Scope::Bridge, &BRIDGE),
-    O::refused("threshold", Scope::Bridge, &BRIDGE),
-    O::refused("topic", Scope::Bridge, &BRIDGE),
-    O::refused("try_private", Scope::Bridge, &BRIDGE),
+    // Bridges.
+    O::structure("connection", "", Structure::Connection),
+    O::bridge("addresses", "", Words(bridge_read::addresses)).once().aka(&["address"]),
+    O::bridge("bridge_alpn", "", Text(|b, v| b.tls.alpn = Some(v))).once(),
+    O::bridge("bridge_attempt_unsubscribe", "true", Flag(|b, v| b.attempt_unsubscribe = v)),
+    O::bridge("bridge_bind_address", "", Text(|b, v| b.bind_address = Some(v))).once(),
+    O::bridge("bridge_cafile", "", Path(|b, v| b.tls.cafile = Some(v))).once(),
+    O::bridge("bridge_capath", "", Path(|b, v| b.tls.capath = Some(v))).once(),
+    O::bridge("bridge_certfile", "", Path(|b, v| b.tls.certfile = Some(v))).once(),
+    O::bridge("bridge_ciphers", "", Text(|b, v| b.tls.ciphers = Some(v))).once(),
+    O::bridge("bridge_ciphers_tls1.3", "", Text(|b, v| b.tls.ciphers_tls13 = Some(v))).once(),
+    O::bridge("bridge_identity", "", Text(|b, v| b.psk_identity = Some(v))).once(),
+    O::bridge("bridge_insecure", "false", Flag(|b, v| b.tls.insecure = v)),
+    O::bridge("bridge_keyfile", "", Path(|b, v| b.tls.keyfile = Some(v))).once(),
+    O::bridge("bridge_max_packet_size", "0", Limit(|b, v| b.max_packet_size = v)),
+    O::bridge("bridge_max_topic_alias", "10", Number { min: 0, max: U16, set: |b, v| b.max_topic_alias = v as u16 }),
+    O::harmless("bridge_mptcp", Scope::Bridge, &MPTCP, &["false", "0"]),
+    O::bridge("bridge_outgoing_retain", "true", Flag(|b, v| b.outgoing_retain = v)),
+    O::bridge("bridge_protocol_version", "mqttv311", Choice(&["mqttv31", "mqttv311", "mqttv50"], |b, v| {
+        b.protocol_version = match v { "mqttv31" => 3, "mqttv311" => 4, _ => 5 };
+    })),
+    O::bridge("bridge_psk", "", Words(bridge_read::psk)).once(),
+    O::bridge("bridge_receive_maximum", "", Number { min: 1, max: U16, set: |b, v| b.receive_maximum = Some(v as u16) }),
+    O::bridge("bridge_reload_type", "lazy", Choice(&["lazy", "immediate"], |b, v| {
+        b.reload_type = if v == "lazy" { ReloadType::Lazy } else { ReloadType::Immediate };
+    })),
+    O::bridge("bridge_require_ocsp", "false", Flag(|b, v| b.tls.require_ocsp = v)),
+    O::bridge("bridge_session_expiry_interval", "0", Words(bridge_read::session_expiry_interval)),
+    O::bridge("bridge_tcp_keepalive", "", Words(bridge_read::tcp_keepalive)),
+    O::bridge("bridge_tcp_user_timeout", "", Number { min: 0, max: U32, set: |b, v| b.tcp_user_timeout = Some(Duration::from_millis(v)) }),
+    O::bridge("bridge_tls_use_os_certs", "false", Flag(|b, v| b.tls.use_os_certs = v)),
+    O::bridge("bridge_tls_version", "", Choice(&["tlsv1.3", "tlsv1.2", "tlsv1.1"], |b, v| b.tls.version = Some(v.into()))),
+    O::bridge("cleansession", "false", Flag(|b, v| b.cleansession = v)),
+    O::bridge("idle_timeout", "60", Number { min: 0, max: U32, set: |b, v| b.idle_timeout = Duration::from_secs(v.max(1)) }),
+    O::bridge("keepalive_interval", "60", Number { min: 0, max: U16, set: |b, v| b.keepalive_interval = v.max(5) as u16 }),
+    O::bridge("local_cleansession", "", Flag(|b, v| b.local_cleansession = Some(v))),
+    O::bridge("local_clientid", "", Text(|b, v| b.local.client_id = Some(v))).once(),
+    O::bridge("local_password", "", Text(|b, v| b.local.password = Some(Secret(v)))).once(),
+    O::bridge("local_username", "", Text(|b, v| b.local.username = Some(v))).once(),
+    O::bridge("notification_topic", "", Words(bridge_read::notification_topic)).once(),
+    O::bridge("notifications", "true", Flag(|b, v| b.notifications = v)),
+    O::bridge("notifications_local_only", "false", Flag(|b, v| b.notifications_local_only = v)),
+    O::bridge("remote_clientid", "", Text(|b, v| b.remote.client_id = Some(v))).once().aka(&["clientid"]),
+    O::bridge("remote_password", "", Text(|b, v| b.remote.password = Some(Secret(v)))).once().aka(&["password"]),
+    O::bridge("remote_username", "", Text(|b, v| b.remote.username = Some(v))).once().aka(&["username"]),
+    O::bridge("restart_timeout", "5 30", Words(bridge_read::restart_timeout)),
+    O::bridge("round_robin", "false", Flag(|b, v| b.round_robin = v)),
+    O::bridge("start_type", "automatic", Choice(&["automatic", "lazy", "once"], |b, v| {
+        b.start_type = match v { "automatic" => StartType::Automatic, "lazy" => StartType::Lazy, _ => StartType::Once };
+    })),
+    O::bridge("threshold", "10", Number { min: 0, max: U32, set: |b, v| b.threshold = v.max(1) as u32 }),
+    O::bridge("topic", "", Words(bridge_read::topic)).each(),
+    O::bridge("try_private", "true", Flag(|b, v| b.try_private = v)),
 ];

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Cipher, NoCipher, ProtocolVersions, spelling, tls};
+use super::{ProtocolVersions, spelling};
 
 /// What a value does to the configuration once everything is read.
 pub(super) type Change<T> = Box<dyn Fn(&mut T)>;
@@ -24,6 +24,13 @@ impl Fault {
             message: message.into(),
             help: help.into(),
         }
+    }
+
+    /// The same fault of `word`, which is a part of `whole`.
+    pub(super) fn within(mut self, whole: &str, word: &str) -> Self {
+        let start = word.as_ptr().addr() - whole.as_ptr().addr();
+        self.part = start + self.part.start..start + self.part.end;
+        self
     }
 }
 
@@ -45,41 +52,53 @@ pub(super) enum Kind<T: 'static> {
     },
     /// A whole number; anything below 1 means that there is no limit.
     Limit(fn(&mut T, Option<u32>)),
-    /// A whole number above 0 and one of `h d w m y`.
+    /// A whole number above 0 and one of `s h d w m y`.
     Period(fn(&mut T, Duration)),
     /// One of several words.
     Choice(&'static [&'static str], fn(&mut T, &'static str)),
     /// Versions of the protocol, separated by commas or blanks.
     Versions(fn(&mut T, ProtocolVersions)),
-    /// The lowest version of TLS.
-    TlsVersion(fn(&mut T, tls::TlsVersion)),
-    /// A list of cipher suites, and how to read it.
-    Ciphers(
-        fn(&str) -> Result<Vec<Cipher>, NoCipher>,
-        fn(&mut T, Vec<Cipher>),
-    ),
     /// A destination of the log: a word, or `file` and a path.
     Destination(fn(&mut T, super::LogDestination)),
+    /// The rest of the line as the beginning of topic names.
+    Topic(fn(&mut T, String)),
     /// The rest of the line.
     Text(fn(&mut T, String)),
     /// The rest of the line as a path.
     Path(fn(&mut T, PathBuf)),
+    /// Words with a grammar of their own.
+    Words(fn(&str) -> Result<Change<T>, Fault>),
 }
 
 impl<T: 'static> Kind<T> {
-    /// Whether the value ends with its first word, so that a comment may follow.
-    pub(super) fn is_word(&self, value: &str) -> bool {
+    /// The part of a line's rest that is the value; what follows it is a comment,
+    /// or a mistake.
+    pub(super) fn extent<'a>(&self, rest: &'a str) -> &'a str {
         match self {
-            Self::Text(_) | Self::Path(_) | Self::Ciphers(..) => false,
-            Self::Destination(_) => first_word(value) != "file",
-            Self::Versions(_) => false,
-            _ => true,
+            Self::Topic(_) | Self::Text(_) | Self::Path(_) => rest,
+            Self::Destination(_) if first_word(rest) == "file" => rest,
+            Self::Versions(_) | Self::Words(_) => before_comment(rest),
+            _ => first_word(rest),
         }
     }
 
-    /// Whether a comment may follow though the value has several words.
-    pub(super) const fn takes_comment(&self) -> bool {
-        matches!(self, Self::Versions(_))
+    /// Whether nothing can follow the value, because it lasts to the end of the
+    /// line.
+    pub(super) fn takes_all(&self, rest: &str) -> bool {
+        match self {
+            Self::Topic(_) | Self::Text(_) | Self::Path(_) => true,
+            Self::Destination(_) => first_word(rest) == "file",
+            _ => false,
+        }
+    }
+
+    /// A value as one would write it.
+    pub(super) fn canonical(&self, value: &str) -> String {
+        match (self, value) {
+            (Self::Flag(_), "1") => "true".into(),
+            (Self::Flag(_), "0") => "false".into(),
+            _ => value.into(),
+        }
     }
 
     /// Reads a value that is not empty.
@@ -113,20 +132,13 @@ impl<T: 'static> Kind<T> {
                 let versions = versions(value)?;
                 Ok(Box::new(move |target| set(target, versions)))
             }
-            Self::TlsVersion(set) => {
-                let version = tls::version(first_word(value))?;
-                Ok(Box::new(move |target| set(target, version)))
-            }
-            Self::Ciphers(parse, set) => {
-                let ciphers = parse(value).map_err(|nothing| {
-                    let message = format!("`{value}` leaves no cipher suite");
-                    Fault::new(value, message, nothing.to_string())
-                })?;
-                Ok(Box::new(move |target| set(target, ciphers.clone())))
-            }
             Self::Destination(set) => {
                 let destination = destination(value)?;
                 Ok(Box::new(move |target| set(target, destination.clone())))
+            }
+            Self::Topic(set) => {
+                let topic = topic_prefix(value)?.to_owned();
+                Ok(Box::new(move |target| set(target, topic.clone())))
             }
             Self::Text(set) => {
                 let text = value.to_owned();
@@ -136,6 +148,7 @@ impl<T: 'static> Kind<T> {
                 let path = PathBuf::from(value);
                 Ok(Box::new(move |target| set(target, path.clone())))
             }
+            Self::Words(read) => read(value),
         }
     }
 }
@@ -143,6 +156,16 @@ impl<T: 'static> Kind<T> {
 /// The value up to its first blank.
 pub(super) fn first_word(value: &str) -> &str {
     value.split([' ', '\t']).next().unwrap_or_default()
+}
+
+/// The value up to the first word behind its beginning that starts with `#`.
+/// Double quotes around the first word may hold blanks.
+pub(super) fn before_comment(value: &str) -> &str {
+    let quoted = value.strip_prefix('"').and_then(|rest| rest.find('"'));
+    let first = quoted.map_or_else(|| first_word(value).len(), |length| length + 2);
+    let mut blanks = value[first..].match_indices([' ', '\t']);
+    let comment = blanks.find(|(at, _)| value[first + at + 1..].starts_with('#'));
+    comment.map_or(value, |(at, _)| value[..first + at].trim_end())
 }
 
 /// Reads `true` or `false`; Mosquitto takes `1` and `0` too.
@@ -190,6 +213,21 @@ fn number_or_none(word: &str, min: u64, max: u64) -> Result<Option<u64>, Fault> 
     })
 }
 
+fn topic_prefix(value: &str) -> Result<&str, Fault> {
+    if value.len() >= usize::from(u16::MAX) {
+        let message = "this is too long for the beginning of a topic name";
+        return Err(Fault::new(value, message, "write at most 65534 bytes"));
+    }
+    match value.find(['+', '#']) {
+        None => Ok(value),
+        Some(place) => Err(Fault {
+            part: place..place + 1,
+            message: "a topic name has no wildcards".into(),
+            help: "write the levels themselves, such as `mount_point site1/`".into(),
+        }),
+    }
+}
+
 fn limit(word: &str) -> Result<Option<u32>, Fault> {
     match word.parse::<i64>() {
         Ok(number) if number < 1 => Ok(None),
@@ -206,6 +244,7 @@ fn period(word: &str) -> Result<Duration, Fault> {
     const HOUR: u64 = 60 * 60;
     const DAY: u64 = 24 * HOUR;
     let unit = match word.chars().last() {
+        Some('s') => 1,
         Some('h') => HOUR,
         Some('d') => DAY,
         Some('w') => 7 * DAY,
@@ -220,7 +259,7 @@ fn period(word: &str) -> Result<Duration, Fault> {
         _ => Err(Fault::new(
             word,
             format!("`{word}` is not a length of time"),
-            "write a number and one of h, d, w, m, y without a blank, such as `14d` \
+            "write a number and one of s, h, d, w, m, y without a blank, such as `14d` \
              (a month has 30 days, a year 365)",
         )),
     }
@@ -241,24 +280,25 @@ fn choice(word: &str, words: &'static [&'static str]) -> Result<&'static str, Fa
 }
 
 fn versions(value: &str) -> Result<ProtocolVersions, Fault> {
-    let list = value.split('#').next().unwrap_or_default();
     let mut versions = ProtocolVersions::NONE;
-    for version in list.split([',', ' ', '\t']).filter(|word| !word.is_empty()) {
+    for version in value
+        .split([',', ' ', '\t'])
+        .filter(|word| !word.is_empty())
+    {
         versions.insert(match version {
             "3" => 3,
             "4" => 4,
             "5" => 5,
-            _ => return Err(not_versions(list)),
+            _ => return Err(not_versions(value)),
         });
     }
     if versions == ProtocolVersions::NONE {
-        return Err(not_versions(list));
+        return Err(not_versions(value));
     }
     Ok(versions)
 }
 
 fn not_versions(list: &str) -> Fault {
-    let list = list.trim_end();
     Fault::new(
         list,
         format!("`{list}` is not a list of protocol versions"),
@@ -345,6 +385,7 @@ mod tests {
 
     #[test]
     fn periods_have_one_unit() {
+        assert_eq!(period("90s").unwrap().as_secs(), 90);
         assert_eq!(period("2h").unwrap().as_secs(), 7200);
         assert_eq!(period("14d").unwrap().as_secs(), 14 * 86_400);
         assert_eq!(period("1y").unwrap().as_secs(), 365 * 86_400);
@@ -355,10 +396,23 @@ mod tests {
 
     #[test]
     fn versions_take_commas_and_blanks() {
-        let only = versions("4, 5 # new ones").unwrap();
+        let only = versions(before_comment("4, 5 # new ones")).unwrap();
         assert!(only.contains(4) && only.contains(5) && !only.contains(3));
         assert!(versions("3.1.1").is_err());
         assert!(versions("# none").is_err());
+    }
+
+    #[test]
+    fn a_comment_begins_with_a_word() {
+        for (rest, value) in [
+            ("# both 2 # all", "# both 2"),
+            ("a#b", "a#b"),
+            ("a \t # b", "a"),
+            ("\"a # b\" out # c", "\"a # b\" out"),
+            ("\"a # b", "\"a"),
+        ] {
+            assert_eq!(before_comment(rest), value);
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,15 +10,21 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::check_acl::{self, Question};
 use super::hub::Hub;
 use super::process::{self, PidFile};
 use super::{Broker, StartError, runtime};
+use crate::auth::{Access, Acl, Client, LoadError, PasswordFile};
 use crate::config::{Config, LogType, LogTypes};
+use crate::transport::tls::ServerCell;
 
 /// What Mosquitto exits with after a start that failed, and after a bad
 /// configuration or command line.
 const FAILED: u8 = 1;
 const MISCONFIGURED: u8 = 3;
+
+/// What `--check-acl` exits with where something is denied.
+const DENIED: u8 = 1;
 
 /// The grammar, from which completions and the man page are made too.
 pub fn command() -> Command {
@@ -71,12 +77,23 @@ pub fn command() -> Command {
                 ),
         )
         .arg(
+            Arg::new("test-config")
+                .long("test-config")
+                .requires("config")
+                .action(ArgAction::SetTrue)
+                .help(
+                    "Check FILE and the files that it names, print what it says in effect, \
+                     and end",
+                ),
+        )
+        .arg(
             Arg::new("verbose")
                 .short('v')
                 .long("verbose")
                 .action(ArgAction::SetTrue)
                 .help("Log everything, whatever log_type says"),
         )
+        .args(check_acl_arguments())
         .arg(
             Arg::new("help")
                 .short('h')
@@ -90,6 +107,53 @@ pub fn command() -> Command {
                 .action(ArgAction::Version)
                 .help("Print the version"),
         )
+}
+
+fn check_acl_arguments() -> [Arg; 6] {
+    let operand = |name: &'static str, value_name: &'static str, help: &'static str| {
+        Arg::new(name)
+            .value_name(value_name)
+            .requires("check-acl")
+            .required_if_eq("check-acl", "true")
+            .help(help)
+    };
+    [
+        Arg::new("check-acl")
+            .long("check-acl")
+            .action(ArgAction::SetTrue)
+            .conflicts_with_all(["daemon", "port", "test-config"])
+            .help(
+                "Tell whether USER may read or write TOPIC, and by which rule, and end; exit \
+                 status 0 if so, 1 if not (on one of several listeners)",
+            ),
+        Arg::new("client-id")
+            .long("client-id")
+            .value_name("ID")
+            .requires("check-acl")
+            .help("The client identifier that --check-acl asks about"),
+        Arg::new("listener")
+            .long("listener")
+            .value_name("PORT")
+            .requires("check-acl")
+            .value_parser(value_parser!(u16))
+            .help("The listener that --check-acl asks about, where there are several"),
+        operand(
+            "user",
+            "USER",
+            "For --check-acl: a user name; '-' for clients without one",
+        ),
+        operand(
+            "access",
+            "ACCESS",
+            "For --check-acl: what the user wants to do",
+        )
+        .value_parser(["read", "write"]),
+        operand(
+            "topic",
+            "TOPIC",
+            "For --check-acl: a topic; to read, also a topic filter",
+        ),
+    ]
 }
 
 /// Runs the broker as a program.
@@ -109,13 +173,46 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return fail(&format!("Error: {}", text.trim_end()), MISCONFIGURED);
         }
     };
+    if matches.get_flag("test-config") {
+        return match test_config(&matches) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(text) => fail(&text, MISCONFIGURED),
+        };
+    }
     let config = match configure(&matches) {
         Ok(config) => config,
         Err(text) => return fail(&text, MISCONFIGURED),
     };
+    if matches.get_flag("check-acl") {
+        return check_acl(&config, &matches);
+    }
     match serve(config, matches.get_flag("daemon")) {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => fail(&format!("Error: {text}."), FAILED),
+    }
+}
+
+/// Prints what the access control lists say to a question.
+fn check_acl(config: &Config, matches: &ArgMatches) -> ExitCode {
+    let text = |name: &str| matches.get_one::<String>(name).map_or("", String::as_str);
+    let question = Question {
+        client: Client {
+            client_id: text("client-id"),
+            username: Some(text("user")).filter(|name| !matches!(*name, "" | "-")),
+        },
+        access: match text("access") {
+            "write" => Access::Write,
+            _ => Access::Read,
+        },
+        topic: text("topic"),
+        port: matches.get_one::<u16>("listener").copied(),
+    };
+    match check_acl::answer(config, &question) {
+        Err(text) => fail(&format!("Error: {text}."), MISCONFIGURED),
+        Ok(answer) => {
+            let _ = write!(std::io::stdout(), "{}", answer.text);
+            ExitCode::from(if answer.allowed { 0 } else { DENIED })
+        }
     }
 }
 
@@ -125,10 +222,15 @@ fn fail(text: &str, code: u8) -> ExitCode {
 }
 
 fn configure(matches: &ArgMatches) -> Result<Config, String> {
-    let mut config = match matches.get_one::<PathBuf>("config") {
+    let config = match matches.get_one::<PathBuf>("config") {
         Some(path) => Config::load(path).map_err(|mistakes| mistakes.to_string())?,
         None => Config::default(),
     };
+    with_arguments(config, matches)
+}
+
+/// What the command line changes in a configuration.
+fn with_arguments(mut config: Config, matches: &ArgMatches) -> Result<Config, String> {
     for port in matches.get_many::<u16>("port").into_iter().flatten() {
         config
             .add_loopback_port(*port)
@@ -139,6 +241,72 @@ fn configure(matches: &ArgMatches) -> Result<Config, String> {
         config.log.types = LogTypes::ALL;
     }
     Ok(config)
+}
+
+/// `--test-config`: checks the configuration and the files of its listeners, and
+/// prints what it says in effect.
+fn test_config(matches: &ArgMatches) -> Result<(), String> {
+    let path = matches
+        .get_one::<PathBuf>("config")
+        .ok_or("Error: --test-config needs -c FILE.")?;
+    let (config, effective) = Config::explain(path).map_err(|mistakes| mistakes.to_string())?;
+    let config = with_arguments(config, matches)?;
+    let mut mistakes = Vec::new();
+    let mut remarks: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
+    for (option, file) in files(&config) {
+        if let Err(error) = read_rights(option, file, &mut remarks) {
+            let text = error.to_string();
+            let place = effective.blame(option, file, &text);
+            // What is wrong in the file has its place there.
+            let place = place.filter(|_| error.problems().is_empty());
+            mistakes.push(place.map_or(text, |diagnostic| {
+                let help = "write the path of a file that this user can read; mqtt-passwd(1) \
+                            makes password files";
+                diagnostic.with_help(help).to_string()
+            }));
+        }
+    }
+    for listener in config.listeners.iter().filter(|one| one.tls.is_on()) {
+        if let Err(error) = ServerCell::load(&listener.tls, None) {
+            let file = error.file().unwrap_or(Path::new(""));
+            let mut options = ["certfile", "keyfile", "cafile", "capath", "crlfile"].iter();
+            let place = options.find_map(|option| effective.blame(option, file, error.what()));
+            mistakes.push(place.map_or(error.to_string(), |diagnostic| {
+                diagnostic.with_help(error.help()).to_string()
+            }));
+        }
+    }
+    for remark in remarks {
+        let _ = writeln!(std::io::stderr(), "{remark}");
+    }
+    if !mistakes.is_empty() {
+        return Err(mistakes.join("\n"));
+    }
+    write!(std::io::stdout(), "{effective}").map_err(|error| format!("Error: {error}."))
+}
+
+/// The files about users and rights, each once, with the option that names it.
+fn files(config: &Config) -> Vec<(&'static str, &Path)> {
+    let mut files = Vec::new();
+    for security in config.listeners.iter().map(|listener| &listener.security) {
+        let password_file = security.password_file.as_deref();
+        let acl_file = security.acl_file.as_deref();
+        files.extend(password_file.map(|file| ("password_file", file)));
+        files.extend(acl_file.map(|file| ("acl_file", file)));
+    }
+    files.sort_unstable();
+    files.dedup();
+    files
+}
+
+/// Reads a password or ACL file as the broker would at its start.
+fn read_rights(option: &str, file: &Path, remarks: &mut Vec<String>) -> Result<(), LoadError> {
+    if option == "password_file" {
+        return PasswordFile::load(file).map(drop);
+    }
+    let acl = Acl::load(file)?;
+    remarks.extend(acl.warnings().iter().map(ToString::to_string));
+    Ok(())
 }
 
 /// Starts in order: sockets and files, background, privileges, threads.

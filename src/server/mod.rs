@@ -9,14 +9,19 @@
 //! | `greeting.rs` | a connection before its session |
 //! | `connection.rs` | one connection's bytes |
 //! | `credentials.rs` | who may come in |
+//! | `exchange.rs` | enhanced authentication by methods that are plugged in |
+//! | `recent.rs` | passwords that were right a moment ago |
 //! | `link.rs` | clients within the process |
 //! | `log.rs` | lines to the destinations of `log_dest` |
 //! | `process.rs` | daemon, pid file, privileges |
+//! | `check_acl.rs` | `--check-acl`: what a client may do, and why |
 //! | `cli.rs` | the command line of `mqtt-broker` |
 
+mod check_acl;
 pub mod cli;
 mod connection;
 mod credentials;
+mod exchange;
 mod greeting;
 mod hub;
 mod ingress;
@@ -24,9 +29,11 @@ mod link;
 mod listener;
 mod log;
 mod process;
+mod recent;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
@@ -37,7 +44,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::auth::Acl;
+use crate::auth::{Acl, Method, permissions};
 use crate::broker::{Core, Policy, Settings};
 use crate::client::{Client, ConnectError};
 use crate::config::{Config, Listener, LogType};
@@ -86,7 +93,9 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 impl Broker {
-    /// Opens the log, reads password and ACL files, and listens.
+    /// Opens the log, reads the files of the listeners (users, rules,
+    /// certificates), and listens. The pass phrase of an encrypted key is asked
+    /// for on the terminal.
     ///
     /// # Errors
     /// The first thing that failed, with its remedy.
@@ -107,6 +116,7 @@ impl Broker {
                  `allow_anonymous true` or a `password_file`, and start with -c FILE.",
             );
         }
+        warn_of_exposed_files(&config, &logger);
         let (mut doors, hashing) = (Vec::new(), credentials::hashing());
         // 0 is for connections within the process.
         for (number, listener) in (1..).zip(&config.listeners) {
@@ -128,7 +138,10 @@ impl Broker {
                 address.port()
             ));
         }
-        let core = Core::new(settings(&config, &logger), 0);
+        let mut core = Core::new(settings(&config, &logger), 0);
+        for (door, _) in &doors {
+            core.set_policy(Arc::clone(&door.policy));
+        }
         let hub = Arc::new(Hub::new(core, Instant::now(), logger));
         Ok(Self {
             hub,
@@ -136,6 +149,13 @@ impl Broker {
             addresses,
             no_delay: config.set_tcp_nodelay,
         })
+    }
+
+    /// Lets clients of MQTT 5 prove who they are by `method`, on all listeners.
+    /// Passwords are not asked of a client that names it.
+    pub fn with_method(self, method: impl Method + 'static) -> Self {
+        self.hub.methods().add(Arc::new(method));
+        self
     }
 
     /// The addresses that accept connections. A listener on port 0 shows here
@@ -269,6 +289,25 @@ fn runtime() -> Result<Runtime, StartError> {
         .map_err(|error| StartError(format!("cannot start the runtime: {error}")))
 }
 
+/// Tells of files with secrets that everybody on this machine can read, each
+/// once.
+fn warn_of_exposed_files(config: &Config, logger: &Logger) {
+    let Some(reader) = process::reader(config.user.as_deref()) else {
+        return;
+    };
+    let securities = config.listeners.iter().map(|listener| &listener.security);
+    let files: BTreeSet<_> = securities
+        .flat_map(|security| [&security.password_file, &security.acl_file])
+        .flatten()
+        .collect();
+    for warning in files
+        .into_iter()
+        .filter_map(|file| permissions::exposure(file, &reader))
+    {
+        logger.write(LogType::Warning, &warning);
+    }
+}
+
 /// What a listener's connections need to know, with its files read.
 fn door(
     number: usize,
@@ -297,12 +336,15 @@ fn door(
         versions: [3, 4, 5].map(|version| listener.accept_protocol_versions.contains(version)),
         max_qos: listener.max_qos,
         max_topic_alias: listener.max_topic_alias,
+        max_topic_alias_broker: listener.max_topic_alias_broker,
         max_connections: limit(listener.max_connections),
         allow_zero_length_client_id: listener.allow_zero_length_clientid,
         auto_id_prefix: listener.auto_id_prefix.clone(),
         use_username_as_client_id: listener.use_username_as_clientid,
         client_id_prefix: listener.clientid_prefixes.clone(),
+        mount_point: listener.mount_point.clone(),
         acl: acl.map(Arc::new),
+        acl_check_subscribe: listener.security.acl_check_subscribe,
     };
     let tls = listener.tls.is_on().then(|| {
         ServerCell::load(&listener.tls, config.tls_keylog.as_deref())
@@ -335,8 +377,10 @@ fn settings(config: &Config, logger: &Logger) -> Settings {
             0 => u16::MAX,
             window => window,
         },
+        max_inflight_bytes: unlimited(limits.max_inflight_bytes),
         max_queued_messages: unlimited(limits.max_queued_messages.into()),
         max_queued_bytes: unlimited(limits.max_queued_bytes),
+        memory_limit: unlimited(limits.memory_limit),
         queue_qos0_messages: limits.queue_qos0_messages,
         upgrade_outgoing_qos: limits.upgrade_outgoing_qos,
         max_packet_size: limits.max_packet_size,
@@ -348,9 +392,9 @@ fn settings(config: &Config, logger: &Logger) -> Settings {
             0 => u16::MAX,
             seconds => seconds,
         },
-        max_topic_alias_broker: limits.max_topic_alias_broker,
         max_connections: clients.map_or(usize::MAX, |limit| limit as usize),
         retain_available: limits.retain_available,
+        check_retain_source: limits.check_retain_source,
         max_session_expiry: limits
             .persistent_client_expiration
             .map_or(u64::MAX, |period| period.as_millis() as u64),

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Uid, User, getuid, setgid, setgroups, setuid};
 
+use crate::auth::permissions::Reader;
+
 /// Goes into the background: a child goes on, the caller's process ends.
 /// Called before any thread exists.
 ///
@@ -75,6 +77,14 @@ pub(super) fn drop_privileges(user: Option<&str>) -> Result<Option<String>, Stri
     become_user(account.uid, account.gid)
         .map_err(|error| format!("cannot become user '{}': {error}", account.name))?;
     Ok(warning)
+}
+
+/// The user that the broker runs as, once [`drop_privileges`] is done.
+pub(super) fn reader(user: Option<&str>) -> Option<Reader> {
+    match user.filter(|name| *name != "root" && !name.is_empty()) {
+        Some(name) if getuid().is_root() => Reader::named(name).or_else(|| Reader::named("nobody")),
+        _ => Reader::current(),
+    }
 }
 
 fn find(name: &str) -> Result<Option<User>, String> {

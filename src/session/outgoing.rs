@@ -20,6 +20,9 @@ pub struct Outgoing<M> {
     resend: VecDeque<u16>,
     /// The most packets that may be unacknowledged on this connection.
     window: u16,
+    /// The same for the bytes of their messages, and how many they are now.
+    byte_window: usize,
+    bytes: usize,
     last_id: u16,
     next_order: u64,
 }
@@ -28,6 +31,8 @@ pub struct Outgoing<M> {
 struct Inflight<M> {
     /// The place in the order of sending, which a resend keeps (4.6.0).
     order: u64,
+    /// What the message counts in the window of bytes.
+    size: usize,
     stage: Stage<M>,
 }
 
@@ -79,9 +84,17 @@ impl<M> Outgoing<M> {
             inflight: IdMap::default(),
             resend: VecDeque::new(),
             window: window.max(1),
+            byte_window: usize::MAX,
+            bytes: 0,
             last_id: 0,
             next_order: 0,
         }
+    }
+
+    /// Limits the bytes of unacknowledged messages, as their sender counts
+    /// them. One that is larger goes when no other is unacknowledged.
+    pub fn limit_bytes(&mut self, window: usize) {
+        self.byte_window = window;
     }
 
     /// Appends a message to the queue.
@@ -133,12 +146,29 @@ impl<M> Outgoing<M> {
     /// Whether a new message of QoS 1 or 2 may be sent now. What is to be sent
     /// again goes first.
     pub fn has_room(&self) -> bool {
-        self.resend.is_empty() && self.inflight.len() < usize::from(self.window)
+        self.has_room_for(0)
+    }
+
+    /// The same for a message of so many bytes.
+    pub fn has_room_for(&self, size: usize) -> bool {
+        self.resend.is_empty()
+            && self.inflight.len() < usize::from(self.window)
+            && self.has_bytes_for(size)
+    }
+
+    fn has_bytes_for(&self, size: usize) -> bool {
+        self.bytes == 0 || self.bytes.saturating_add(size) <= self.byte_window
     }
 
     /// Notes that `message` is sent at `qos` (1 or 2) and gives it a packet
     /// identifier. Ask [`has_room`](Self::has_room) first.
     pub fn send(&mut self, message: M, qos: QoS) -> u16 {
+        self.send_sized(message, qos, 0)
+    }
+
+    /// The same for a message that counts `size` bytes until it is done; ask
+    /// [`has_room_for`](Self::has_room_for) first.
+    pub fn send_sized(&mut self, message: M, qos: QoS, size: usize) -> u16 {
         let id = self.unused_id();
         let stage = match qos {
             QoS::ExactlyOnce => Stage::AwaitsPubRec(message),
@@ -148,9 +178,11 @@ impl<M> Outgoing<M> {
             id,
             Inflight {
                 order: self.next_order,
+                size,
                 stage,
             },
         );
+        self.bytes += size;
         self.next_order += 1;
         id
     }
@@ -189,8 +221,9 @@ impl<M> Outgoing<M> {
         };
         match std::mem::replace(&mut entry.stage, Stage::AwaitsPubComp) {
             Stage::AwaitsPubRec(message) if refused => {
+                let size = entry.size;
                 self.inflight.remove(&id);
-                self.forget_resend(id);
+                self.finished(id, size);
                 Ok(PubRec::Refused(message))
             }
             Stage::AwaitsPubRec(message) => Ok(PubRec::Release(message)),
@@ -218,24 +251,29 @@ impl<M> Outgoing<M> {
         id: u16,
         finish: impl FnOnce(Stage<M>) -> Result<T, Stage<M>>,
     ) -> Result<T, FlowError> {
-        let Some(Inflight { order, stage }) = self.inflight.remove(&id) else {
+        let Some(Inflight { order, size, stage }) = self.inflight.remove(&id) else {
             return Err(FlowError::UnknownId);
         };
         let outcome = finish(stage).map_err(|stage| {
-            self.inflight.insert(id, Inflight { order, stage });
+            self.inflight.insert(id, Inflight { order, size, stage });
             FlowError::WrongStage
         });
         if outcome.is_ok() {
-            self.forget_resend(id);
+            self.finished(id, size);
         }
         outcome
     }
 
-    /// What is acknowledged before it is sent again need not be. Costs nothing
-    /// but shortly after a session was resumed.
-    fn forget_resend(&mut self, id: u16) {
-        if !self.resend.is_empty() {
+    /// A message takes no place in the window any more. What is acknowledged
+    /// before it is sent again took none, and need not be sent; looking for
+    /// that costs nothing but shortly after a session was resumed.
+    fn finished(&mut self, id: u16, size: usize) {
+        let waiting = self.resend.len();
+        if waiting > 0 {
             self.resend.retain(|other| *other != id);
+        }
+        if self.resend.len() == waiting {
+            self.bytes -= size;
         }
     }
 
@@ -249,7 +287,9 @@ impl<M> Outgoing<M> {
                 true
             }
             _ => {
-                self.inflight.remove(&id);
+                if let Some(entry) = self.inflight.remove(&id) {
+                    self.finished(id, entry.size);
+                }
                 false
             }
         }
@@ -266,6 +306,7 @@ impl<M> Outgoing<M> {
             .collect();
         ids.sort_unstable();
         self.resend = ids.into_iter().map(|(_, id)| id).collect();
+        self.bytes = 0;
     }
 
     /// A new connection finds that the peer has lost the session: messages in
@@ -274,6 +315,7 @@ impl<M> Outgoing<M> {
     pub fn restart(&mut self, window: u16) {
         self.window = window.max(1);
         self.resend.clear();
+        self.bytes = 0;
         let mut unacknowledged: Vec<_> = self
             .inflight
             .drain()
@@ -296,6 +338,11 @@ impl<M> Outgoing<M> {
         if sent >= usize::from(self.window) {
             return None;
         }
+        let size = self.inflight.get(self.resend.front()?)?.size;
+        if !self.has_bytes_for(size) {
+            return None;
+        }
+        self.bytes += size;
         let id = self.resend.pop_front()?;
         self.inflight.get(&id).map(|entry| match &entry.stage {
             Stage::AwaitsPubAck(message) | Stage::AwaitsPubRec(message) => {
@@ -342,6 +389,42 @@ mod tests {
         assert!(!flow.has_room());
         assert_eq!(flow.puback(2), Ok(20));
         assert!(flow.has_room());
+    }
+
+    #[test]
+    fn the_window_of_bytes_closes_and_opens_and_lets_a_large_message_through_alone() {
+        let mut flow = Outgoing::new(9);
+        flow.limit_bytes(100);
+        assert!(flow.has_room_for(500), "alone");
+        flow.send_sized(1, QoS::AtLeastOnce, 60);
+        assert!(flow.has_room_for(40) && !flow.has_room_for(41));
+        flow.send_sized(2, QoS::ExactlyOnce, 40);
+        assert!(flow.has_room_for(0) && !flow.has_room_for(1));
+        assert_eq!(flow.pubrec(2, false), Ok(PubRec::Release(2)));
+        assert!(!flow.has_room_for(1), "until PUBCOMP");
+        assert_eq!(flow.pubcomp(2), Ok(()));
+        assert_eq!(flow.puback(1), Ok(1));
+        flow.send_sized(3, QoS::AtLeastOnce, 500);
+        assert!(!flow.has_room_for(1));
+    }
+
+    #[test]
+    fn the_window_of_bytes_holds_for_what_is_sent_again() {
+        let mut flow = Outgoing::new(9);
+        for size in [60, 500, 60] {
+            flow.send_sized(size, QoS::AtLeastOnce, size);
+        }
+        flow.limit_bytes(100);
+        flow.resume(9);
+        assert_eq!(flow.next_resend(), Some(Resend::Publish(1, &60)));
+        assert_eq!(flow.next_resend(), None);
+        assert_eq!(flow.puback(2), Ok(500), "before it was sent again");
+        assert_eq!(flow.next_resend(), None, "60 bytes are in flight");
+        assert_eq!(flow.puback(1), Ok(60));
+        assert_eq!(flow.next_resend(), Some(Resend::Publish(3, &60)));
+        assert!(!flow.give_up(3));
+        assert!(flow.has_room_for(500));
+        assert_eq!(flow.bytes, 0);
     }
 
     #[test]

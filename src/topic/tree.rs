@@ -33,6 +33,8 @@ pub struct Tree<V> {
     free: Vec<u32>,
     children: HashTable<u32>,
     hasher: DefaultHashBuilder,
+    /// The bytes of all levels' names.
+    text: usize,
 }
 
 #[derive(Debug)]
@@ -71,6 +73,7 @@ impl<V: Default> Default for Tree<V> {
             free: Vec::new(),
             children: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
+            text: 0,
         }
     }
 }
@@ -79,6 +82,11 @@ impl<V: Default + Vacant> Tree<V> {
     /// Whether there is no node at all.
     pub fn is_empty(&self) -> bool {
         self.children.is_empty()
+    }
+
+    /// About how many bytes it takes beside what its values refer to.
+    pub fn weight(&self) -> usize {
+        self.children.len() * (size_of::<Node<V>>() + 2 * size_of::<u32>()) + self.text
     }
 
     /// The node for a topic name or filter, made if it isn't there. A node
@@ -254,6 +262,7 @@ impl<V: Default + Vacant> Tree<V> {
         let mut node = Node::new(level, parent);
         let sibling = self.nodes[parent as usize].first_child;
         node.next_sibling = sibling;
+        self.text += level.len();
         let id = if let Some(id) = self.free.pop() {
             self.nodes[id as usize] = node;
             id
@@ -286,6 +295,7 @@ impl<V: Default + Vacant> Tree<V> {
         if let Ok(entry) = self.children.find_entry(hash, |&candidate| candidate == id) {
             entry.remove();
         }
+        self.text -= node.level.len();
         if node.next_sibling != NONE {
             self.nodes[node.next_sibling as usize].previous_sibling = node.previous_sibling;
         }

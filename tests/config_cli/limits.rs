@@ -78,6 +78,30 @@ fn the_number_of_messages_in_flight() {
 }
 
 #[test]
+fn the_bytes_in_flight() {
+    if oracle_differs("Mosquitto lets the last message go beyond the limit") {
+        return;
+    }
+    let broker = broker("max_inflight_bytes 10");
+    let (mut client, _) = Raw::client(broker.port, &Connect::new("slow"));
+    client.subscribe("t", 1);
+    let (mut other, _) = Raw::client(broker.port, &Connect::new("fast"));
+    let large = "more than ten bytes";
+    for (id, text) in [(1, "one"), (2, large), (3, "two")] {
+        other.send(&publish_qos("t", text, 1, id));
+        other.expect(&[0x40, 2, 0, id as u8]);
+    }
+    for text in ["one", large, "two"] {
+        let packet = client.packet();
+        assert!(packet.ends_with(text.as_bytes()), "{packet:02x?}");
+        // The next one waits for PUBACK: the broker answers this first.
+        client.send(&[0xc0, 0]);
+        client.expect(&[0xd0, 0]);
+        client.send(&[0x40, 2, packet[5], packet[6]]);
+    }
+}
+
+#[test]
 fn the_number_of_messages_that_wait() {
     let broker = broker("max_inflight_messages 1\nmax_queued_messages 2");
     let keep = Connect {
@@ -109,6 +133,49 @@ fn the_number_of_messages_that_wait() {
         client.send(&[0x40, 2, packet[5], packet[6], 0xc0, 0]);
     }
     assert!(payloads == b"12" || payloads == b"123", "{payloads:?}");
+}
+
+#[test]
+fn the_memory_for_all_clients() {
+    if oracle_differs("Mosquitto denies itself the memory and disconnects") {
+        return;
+    }
+    let broker = broker("memory_limit 1000000");
+    let (mut cleaner, _) = Raw::client(broker.port, &Connect::new("cleaner"));
+    let (mut filler, _) = Raw::client(broker.port, &Connect::new("filler"));
+    let payload = "x".repeat(50_000);
+    let mut kept = 0;
+    loop {
+        let mut publish = publish_qos(&format!("r/{kept}"), &payload, 1, 1);
+        publish[0] |= 1; // retained
+        filler.send(&publish);
+        match filler.packet_or_end(TIMEOUT).expect("an answer or the end") {
+            Some(answer) => assert_eq!(answer, [0x40, 2, 0, 1]),
+            None => break,
+        }
+        kept += 1;
+        assert!(kept < 30, "there is no limit");
+    }
+    assert!(kept > 15, "only {kept} were kept");
+    let connect = |id| {
+        let mut client = Raw::open(broker.port);
+        client.send(&Connect::new(id).bytes());
+        client.packet()
+    };
+    assert_eq!(connect("new"), [0x20, 2, 0, 3]);
+    for number in 0..kept {
+        let mut clear = publish(&format!("r/{number}"), "", false);
+        clear[0] |= 1;
+        cleaner.send(&clear);
+    }
+    cleaner.send(&[0xc0, 0]);
+    cleaner.expect(&[0xd0, 0]);
+    assert_eq!(connect("new"), [0x20, 2, 0, 0]);
+    for words in ["memory_limit is reached: ", "memory_limit is kept again: "] {
+        broker.process().stderr.wait_for(words);
+        let log = broker.log();
+        assert_eq!(log.matches(words).count(), 1, "{log}");
+    }
 }
 
 #[test]

@@ -3,8 +3,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod check;
+mod courses;
 mod daemon;
 mod limits;
 mod listeners;
 mod logs;
 mod mistakes;
+mod mounts;

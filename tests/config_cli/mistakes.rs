@@ -76,6 +76,52 @@ fn a_mistake_in_an_included_file_names_that_file() {
 }
 
 #[test]
+fn mistakes_of_all_kinds_and_files_are_told_at_once() {
+    if oracle_differs("it stops at the first mistake") {
+        return;
+    }
+    let setup = Setup::new();
+    std::fs::create_dir(setup.path("conf.d")).expect("a directory");
+    setup.write(
+        "conf.d/bridge.conf",
+        "connection home\naddress h:0\ntopic a up\nconnection home\n",
+    );
+    let conf = "per_listener_settings perhaps\nlistener {port}\nlistener {port}\nmax_qos 3\n\
+                nonsense 1\nlog_type\nacl_file a\nacl_file b\ninclude_dir {dir}/conf.d\n\
+                include_dir {dir}/none\ntopic #\n";
+    let done = run(&mut setup.command(conf)).expect_code(3);
+    let text = std::fs::read_to_string(setup.path("broker.conf")).expect("the file");
+    let added = text.lines().count() - conf.lines().count();
+    for (line, column) in [
+        (1, 23),
+        (3, 1),
+        (4, 9),
+        (5, 1),
+        (6, 1),
+        (8, 1),
+        (10, 13),
+        (11, 1),
+    ] {
+        let place = format!("broker.conf:{}:{column}: error: ", line + added);
+        assert!(done.stderr.contains(&place), "expected {place}: {done}");
+    }
+    for place in ["2:11", "3:9", "4:12"] {
+        let place = format!("bridge.conf:{place}: error: ");
+        assert!(done.stderr.contains(&place), "expected {place}: {done}");
+    }
+    // Each shows the place and says what to do.
+    let count = |part: &str| {
+        done.stderr
+            .lines()
+            .filter(|line| line.contains(part))
+            .count()
+    };
+    let errors = count(": error: ");
+    assert_eq!(count("^"), errors, "{done}");
+    assert_eq!(count("  help: "), errors, "{done}");
+}
+
+#[test]
 fn a_missing_file_is_told() {
     let setup = Setup::new();
     let missing = setup.path("missing.conf");

@@ -145,7 +145,8 @@ fn aliases_that_are_not_allowed_end_the_connection() {
 
 #[test]
 fn a_client_gets_as_many_aliases_as_it_and_the_broker_allow() {
-    let mut world = World::with(|settings| settings.max_topic_alias_broker = 2);
+    let mut world = World::new();
+    world.policy.max_topic_alias_broker = 2;
     let publisher = world.client(V311, "p");
     let wants = |id| with(lasting(V5, id), Property::TopicAliasMaximum(20));
     let client = world.connect(&wants("c"));

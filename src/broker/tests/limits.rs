@@ -30,6 +30,36 @@ fn the_window_is_the_smaller_of_both_sides() {
 }
 
 #[test]
+fn the_window_of_bytes_makes_messages_wait_but_a_large_one_goes_alone() {
+    let mut world = World::with(|settings| settings.max_inflight_bytes = 10);
+    let client = world.client(V5, "a");
+    world.subscribe(client, "t", Q2);
+    let large = "x".repeat(50);
+    for payload in ["sixsix", "four", "five5", &large, "last"] {
+        world.inject("t", payload, Q1);
+    }
+    world.inject("t", "zero", Q0);
+    let got = world.read(client);
+    assert_eq!(
+        got,
+        [
+            "PUBLISH q1 m1 t 'sixsix'",
+            "PUBLISH q1 m2 t 'four'",
+            "PUBLISH t 'zero'"
+        ],
+        "QoS 0 knows no window"
+    );
+    world.ack(client, AckKind::PubAck, 1);
+    assert_eq!(world.read(client), ["PUBLISH q1 m3 t 'five5'"]);
+    world.ack(client, AckKind::PubAck, 2);
+    assert!(world.read(client).is_empty(), "five bytes are in flight");
+    world.ack(client, AckKind::PubAck, 3);
+    assert_eq!(world.read(client), [format!("PUBLISH q1 m4 t '{large}'")]);
+    world.ack(client, AckKind::PubAck, 4);
+    assert_eq!(world.read(client), ["PUBLISH q1 m5 t 'last'"]);
+}
+
+#[test]
 fn a_window_that_shrank_holds_for_what_is_sent_again() {
     let mut world = World::new();
     let client = world.connect(&lasting(V5, "a"));
@@ -157,4 +187,28 @@ fn limits_hold_for_every_version() {
 fn count(world: &mut World, client: Client) -> usize {
     let _: Version = client.version;
     world.read(client).len()
+}
+
+#[test]
+fn retained_messages_that_are_asked_for_again_and_again_are_bounded_without_limits_too() {
+    let mut world = World::with(|settings| settings.max_queued_messages = usize::MAX);
+    let client = world.client(V5, "greedy");
+    for n in 0..100 {
+        let retained = retained("t", "x", Q1);
+        let topic = &format!("t/{n}");
+        world.publish(client, &crate::codec::Publish { topic, ..retained });
+    }
+    let requests = vec![("t/#", options(Q1)); 1000];
+    for _ in 0..10 {
+        world.send_subscribe(client, &requests, None);
+    }
+    let (_, session) = world.core.peers.sessions.iter().next().unwrap();
+    let waiting = session.outgoing.queued_len();
+    assert!((1000..=1500).contains(&waiting), "{waiting}");
+    assert_eq!(session.queued_replays, waiting);
+    // What is not asked for waits beside them.
+    world.inject("t/1", "live", Q1);
+    let (_, session) = world.core.peers.sessions.iter().next().unwrap();
+    assert_eq!(session.outgoing.queued_len(), waiting + 1);
+    assert_eq!(session.queued_replays, waiting);
 }

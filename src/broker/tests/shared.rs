@@ -1,7 +1,11 @@
 //! Shared subscriptions (4.8.2).
 
 use super::harness::*;
-use crate::codec::{AckKind, SubscriptionOptions};
+use std::io::Write as _;
+use std::sync::Arc;
+
+use crate::auth::Acl;
+use crate::codec::{AckKind, Connect, Property, SubscriptionOptions};
 
 const GROUP: &str = "$share/g/t";
 
@@ -160,4 +164,87 @@ fn old_clients_share_too() {
     for member in members {
         assert_eq!(world.read(member), ["PUBLISH t 'x'"]);
     }
+}
+
+#[test]
+fn who_may_not_read_it_or_cannot_take_it_is_passed_over() {
+    for qos in [Q0, Q1, Q2] {
+        let mut world = World::new();
+        let mut rules = tempfile::NamedTempFile::new().unwrap();
+        rules.write_all(b"user u\ntopic read #\n").unwrap();
+        world.policy.acl = Some(Arc::new(Acl::load(rules.path()).unwrap()));
+        let user = Connect {
+            username: Some("u"),
+            ..hello(V5, "small")
+        };
+        let small = with(user.clone(), Property::MaximumPacketSize(20));
+        let able = Connect {
+            client_id: "able",
+            ..user
+        };
+        let clients = [hello(V5, "denied"), small, able].map(|connect| {
+            let client = world.connect(&connect);
+            world.subscribe(client, "$share/g/t", Q2);
+            client
+        });
+        let long = "x".repeat(30);
+        for n in 1..=30 {
+            world.inject("t", &long, qos);
+            let got = world.read(clients[2]);
+            assert_eq!(got.len(), 1, "{n}");
+            let acks: &[AckKind] = match qos {
+                Q0 => &[],
+                Q1 => &[AckKind::PubAck],
+                Q2 => &[AckKind::PubRec, AckKind::PubComp],
+            };
+            for ack in acks {
+                world.ack(clients[2], *ack, n);
+            }
+            world.read(clients[2]);
+        }
+        for _ in 0..30 {
+            world.inject("t", "s", Q0);
+        }
+        assert_eq!(
+            world.read(clients[1]).len(),
+            15,
+            "what it can take, it gets"
+        );
+        assert!(world.read(clients[0]).is_empty());
+        world.check();
+    }
+}
+
+#[test]
+fn what_a_member_can_no_longer_take_goes_to_another() {
+    let mut world = World::new();
+    let first = world.connect(&lasting(V5, "first"));
+    world.subscribe(first, GROUP, Q1);
+    for n in 0..25 {
+        world.inject("t", &format!("{n:030}"), Q1);
+    }
+    assert_eq!(world.read(first).len(), 20, "the others wait");
+    let second = world.client(V5, "second");
+    world.subscribe(second, GROUP, Q1);
+    world.cut(first);
+    // It takes only small packets now: all 25 are for the other one.
+    let small = with(lasting(V5, "first"), Property::MaximumPacketSize(30));
+    let (first, got) = world.try_connect(&small);
+    assert_eq!(got.len(), 1, "{got:?}");
+    let mut numbers: Vec<usize> = Vec::new();
+    let mut got = world.read(second);
+    while !got.is_empty() {
+        for line in got {
+            let id = line[12..].split(' ').next().unwrap().parse().unwrap();
+            world.ack(second, AckKind::PubAck, id);
+            let number = line.split('\'').nth(1).unwrap();
+            numbers.push(number.parse().unwrap());
+        }
+        got = world.read(second);
+    }
+    assert_eq!(numbers, (0..25).collect::<Vec<_>>());
+    world.disconnect(second);
+    world.inject("t", &format!("{:030}", 1), Q1);
+    assert!(world.read(first).is_empty(), "nobody can take it");
+    world.check();
 }
