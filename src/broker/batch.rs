@@ -93,10 +93,6 @@ fn next(
         _ => Refusal::Unframed(error),
     })?;
     let Some(frame) = frame else { return Ok(None) };
-    if frame.first_byte() >> 4 == 15 {
-        // No method is configured, so no AUTH is looked into.
-        return Err(Refusal::Unexpected("AUTH without an authentication method"));
-    }
     let packet = Packet::decode(frame, version, Side::Client).map_err(Refusal::Undecodable)?;
     Ok(Some((packet, frame)))
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::proof::Proof;
 use super::publication::{Delivery, publish_packet};
 use super::session::SessionId;
 use super::settings::Policy;
@@ -38,6 +39,10 @@ pub(super) struct Connection {
     /// It said so in CONNECT: its own messages are not sent back to it, and it
     /// sees the retain flag as it was published, as MQTT 5 lets a client ask.
     pub(super) is_bridge: bool,
+    /// Its CONNECT allows reason strings (3.1.2.11.7).
+    pub(super) wants_reasons: bool,
+    /// How it proved who it is, where that was by an authentication method.
+    pub(super) proof: Option<Box<Proof>>,
     /// Bytes that are about to leave.
     pub(super) outbox: Vec<u8>,
     /// How many of them are counted in the memory of all outboxes.

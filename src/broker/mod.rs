@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `mod.rs` | the events |
 //! | `connect.rs` | CONNECT: what is asked and answered |
+//! | `proof.rs` | AUTH on an open connection |
 //! | `lifetime.rs` | a session's begin, take-over and end |
 //! | `publish.rs` | a publication on its way in, and wills |
 //! | `fanout.rs` | one publication while it is handed out |
@@ -21,15 +22,18 @@
 //! | `session.rs`, `connection.rs`, `publication.rs` | what the names say |
 //! | `timers.rs`, `sys.rs`, `stats.rs` | time, `$SYS`, figures |
 //! | `settings.rs`, `refusal.rs` | limits and rights, refusals |
+//! | `denial.rs` | rights that are denied, and how often the log hears of it |
 
 mod batch;
 mod connect;
 mod connection;
+mod denial;
 mod fanout;
 mod lifetime;
 mod memory;
 mod peers;
 mod pressure;
+mod proof;
 mod publication;
 mod publish;
 mod refusal;
@@ -52,6 +56,8 @@ use slab::Slab;
 pub use batch::Batch;
 pub use connect::Decision;
 pub use connection::ConnectionId;
+pub use denial::Denial;
+pub use proof::{ProofRequest, auth};
 pub use refusal::Refusal;
 pub use settings::{Policy, Settings};
 pub use timers::Millis;
@@ -112,6 +118,9 @@ pub struct Work {
     pub pause: bool,
     /// End the connection when the bytes are written.
     pub close: bool,
+    /// A step of an authentication to run, whose outcome goes to
+    /// [`Core::proceed`].
+    pub proof: Option<Box<ProofRequest>>,
 }
 
 /// What a connection should know whose bytes don't leave.
@@ -144,6 +153,7 @@ impl Core {
                 timers: Timers::default(),
                 effects: Effects::default(),
                 stats: Stats::default(),
+                denials: denial::Denials::default(),
                 spare: Vec::new(),
                 orphans: Vec::new(),
                 outboxes: 0,
@@ -194,6 +204,8 @@ impl Core {
             stage: Stage::Greeting,
             version: Version::V311,
             is_bridge: false,
+            wants_reasons: true,
+            proof: None,
             outbox: Vec::new(),
             counted: 0,
             told: false,
@@ -287,7 +299,7 @@ impl Core {
                 Ok(())
             }
             Packet::Disconnect(disconnect) => self.disconnect(id, session, disconnect),
-            Packet::Auth(_) => Err(Refusal::Unexpected("AUTH without an authentication method")),
+            Packet::Auth(auth) => self.prove(id, session, auth),
             Packet::Connect(_) => Err(Refusal::Unexpected("a second CONNECT")),
             _ => Err(Refusal::Unexpected("a packet that only a server sends")),
         }
@@ -354,6 +366,7 @@ impl Core {
             more,
             pause: connection.held_up_by > 0,
             close: connection.stage == Stage::Closing,
+            proof: connection.proof.as_mut().and_then(|proof| proof.take()),
         };
         self.peers.stats.bytes_sent += work.bytes.len() as u64;
         Some(work)

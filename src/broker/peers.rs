@@ -7,6 +7,7 @@ use slab::Slab;
 
 use super::Effects;
 use super::connection::{Connection, ConnectionId, Stage};
+use super::denial::Denials;
 use super::fanout::Fanout;
 use super::memory::Ledger;
 use super::publication::Delivery;
@@ -15,7 +16,7 @@ use super::settings::Settings;
 use super::stats::Stats;
 use super::subscriptions::{BEST, Target};
 use super::timers::{Millis, Timer, Timers};
-use crate::codec::{Ack, AckKind, Packet, Properties, QoS, ReasonCode, Version};
+use crate::codec::{Ack, AckKind, Packet, Properties, Property, QoS, ReasonCode, Version};
 use crate::config::LogType;
 use crate::session::{PubRec, Resend};
 
@@ -26,6 +27,13 @@ pub(super) const SOFT_LIMIT: usize = 64 * 1024;
 /// The size from which QoS 0 is lost even if the receiver drains: what many
 /// publishers together may add before each of them pauses.
 const HARD_LIMIT: usize = 4 * 1024 * 1024;
+
+/// The length of an acknowledgement with a reason code.
+const ACK_LENGTH: usize = 5;
+
+/// What a reason string adds to a packet at most, beside its words: identifier
+/// and length, and longer lengths of properties and packet.
+const REASON_OVERHEAD: usize = 3 + 3 + 3;
 
 /// How many deliveries of a queue may be parts of their read batches, which
 /// they keep in memory as a whole. A client that keeps up has few that wait, and
@@ -41,6 +49,7 @@ pub(super) struct Peers {
     pub(super) timers: Timers,
     pub(super) effects: Effects,
     pub(super) stats: Stats,
+    pub(super) denials: Denials,
     /// Buffers for outboxes, given back by the shell.
     pub(super) spare: Vec<Vec<u8>>,
     /// Deliveries of shared groups that need another member.
@@ -142,6 +151,22 @@ impl Peers {
         packet_id: u16,
         reason: ReasonCode,
     ) {
+        self.acknowledge_explained(id, kind, packet_id, reason, None);
+    }
+
+    /// The same with words for the client, where it takes them.
+    pub(super) fn acknowledge_explained(
+        &mut self,
+        id: ConnectionId,
+        kind: AckKind,
+        packet_id: u16,
+        reason: ReasonCode,
+        words: Option<&str>,
+    ) {
+        let properties = match words {
+            None => Properties::new(),
+            Some(words) => self.reason_string(id, ACK_LENGTH, words),
+        };
         self.log(LogType::Debug, |peers| {
             let name = super::log_name(kind);
             format!(
@@ -157,10 +182,31 @@ impl Peers {
                 Ack {
                     packet_id,
                     reason,
-                    properties: Properties::new(),
+                    properties,
                 },
             ),
         );
+    }
+
+    /// The reason string for a client that is denied something: none where it
+    /// wants none, or where the packet, so long without it, would be too long
+    /// for it with it (3.4.2.2.2).
+    pub(super) fn reason_string(
+        &mut self,
+        id: ConnectionId,
+        length: usize,
+        words: &str,
+    ) -> Properties<'static> {
+        let mut properties = Properties::new();
+        let fits = |connection: &mut Connection| {
+            connection.version == Version::V5
+                && connection.wants_reasons
+                && length + REASON_OVERHEAD + words.len() <= connection.max_packet_size
+        };
+        if self.connection(id).is_some_and(fits) {
+            properties.push(Property::ReasonString(words));
+        }
+        properties
     }
 
     /// Whether a session could take a message of a shared subscription: the
@@ -192,7 +238,7 @@ impl Peers {
         let Some(session) = session.filter(|s| s.id == target.session) else {
             return false;
         };
-        if session.policy.seen(topic).is_none() || !session.may_read(topic) {
+        if session.policy.seen(topic).is_none() || session.why_not_read(topic).is_some() {
             return false;
         }
         let connection = session
@@ -226,8 +272,11 @@ impl Peers {
         };
         if target.no_local && fanout.publisher == Some(target.session)
             || session.policy.seen(fanout.topic).is_none()
-            || !session.may_read(fanout.topic)
         {
+            return;
+        }
+        if session.why_not_read(fanout.topic).is_some() {
+            self.log_unread(target.session, fanout.topic);
             return;
         }
         let qos = self.settings.granted(target.qos, fanout.qos);
@@ -327,6 +376,22 @@ impl Peers {
         }
     }
 
+    /// Tells of a delivery that the receiver has no right to: in debug lines,
+    /// because a subscription to `#` makes one of each publication.
+    fn log_unread(&mut self, id: SessionId, topic: &str) {
+        self.log(LogType::Debug, |peers| {
+            let session = peers.sessions.get(id.slot as usize);
+            session
+                .and_then(|session| Some((session, session.why_not_read(topic)?)))
+                .map_or_else(String::new, |(session, why)| {
+                    format!(
+                        "Denied delivery to {} ('{topic}'): {why}",
+                        session.client_id
+                    )
+                })
+        });
+    }
+
     /// Whether a session would have to queue a publication; `None`: it doesn't
     /// get it.
     pub(super) fn would_wait(&self, fanout: &Fanout<'_>, target: &Target) -> Option<bool> {
@@ -335,7 +400,7 @@ impl Peers {
         let session = session.filter(|session| session.id == id)?;
         if target.no_local && fanout.publisher == Some(id)
             || session.policy.seen(fanout.topic).is_none()
-            || !session.may_read(fanout.topic)
+            || session.why_not_read(fanout.topic).is_some()
         {
             return None;
         }
@@ -513,11 +578,15 @@ impl Peers {
             if delivery.publication.is_expired(self.now) {
                 continue;
             }
-            if flow.may_read(&delivery.publication.topic) && connection.takes(&delivery, self.now) {
+            let is_denied = flow.why_not_read(&delivery.publication.topic).is_some();
+            if !is_denied && connection.takes(&delivery, self.now) {
                 self.transmit(id, session, delivery);
-            } else {
-                self.orphan(delivery);
+                continue;
             }
+            if is_denied {
+                self.log_unread(session, &delivery.publication.topic);
+            }
+            self.orphan(delivery);
         }
     }
 
@@ -588,7 +657,7 @@ fn open_outbox<'a>(
 }
 
 /// Asks the shell to look at a connection, once until it does.
-fn tell(connection: &mut Connection, effects: &mut Effects) {
+pub(super) fn tell(connection: &mut Connection, effects: &mut Effects) {
     if !std::mem::replace(&mut connection.told, true) {
         effects.wake.push(connection.id);
     }

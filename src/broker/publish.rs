@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::batch::Batch;
 use super::connection::ConnectionId;
+use super::denial::{Attempt, Denied, Explanation};
 use super::fanout::{Fanout, Frames};
 use super::publication::MessageProperties;
 use super::session::{Session, SessionId, Source, Will};
 use super::subscriptions::Route;
-use super::{Core, Policy, Refusal};
-use crate::auth::Access;
+use super::{Core, Refusal};
 use crate::codec::{AckKind, Frame, Publish, QoS, ReasonCode};
 use crate::config::LogType;
 use crate::session::Received;
@@ -50,8 +50,13 @@ impl Core {
             return Ok(());
         }
         let refused = self.why_not(session, &route.topic, publish);
-        let reason = if let Some(reason) = refused {
+        let mut words = None;
+        let reason = if let Some((reason, denial)) = refused {
             self.refuse_publish(session, publish, reason);
+            if let Some(why) = denial {
+                self.tell_denied(session, Attempt::Publish, &route.topic, &why.for_log);
+                words = why.for_client;
+            }
             reason
         } else {
             let mut fanout = Fanout::new(
@@ -92,16 +97,14 @@ impl Core {
                 }
             }
         };
-        match publish.qos {
-            QoS::AtMostOnce => {}
-            QoS::AtLeastOnce => {
-                self.peers
-                    .acknowledge(id, AckKind::PubAck, publish.packet_id, reason);
-            }
-            QoS::ExactlyOnce => {
-                self.peers
-                    .acknowledge(id, AckKind::PubRec, publish.packet_id, reason);
-            }
+        let kind = match publish.qos {
+            QoS::AtMostOnce => None,
+            QoS::AtLeastOnce => Some(AckKind::PubAck),
+            QoS::ExactlyOnce => Some(AckKind::PubRec),
+        };
+        if let Some(kind) = kind {
+            self.peers
+                .acknowledge_explained(id, kind, publish.packet_id, reason, words.as_deref());
         }
         if let Some(connection) = self.peers.connection(id) {
             connection.last_route = Some(route);
@@ -195,21 +198,48 @@ impl Core {
         }
     }
 
-    /// Why a client may not publish that, if it may not.
+    /// Why a client may not publish that, if it may not; with words where it
+    /// has no right to.
     fn why_not(
         &mut self,
         session: SessionId,
         topic: &str,
         publish: &Publish<'_>,
-    ) -> Option<ReasonCode> {
+    ) -> Option<(ReasonCode, Option<Explanation>)> {
         let limit = self.peers.settings.message_size_limit as usize;
         if publish.payload.len() > limit {
             // Mosquitto says 0x95, which no acknowledgement can have; clients
             // that know their codes end the connection for it.
-            return Some(ReasonCode::QUOTA_EXCEEDED);
+            return Some((ReasonCode::QUOTA_EXCEEDED, None));
         }
-        let may = self.peers.session(session)?.may_write(topic);
-        (!may).then_some(ReasonCode::NOT_AUTHORIZED)
+        let denial = self.peers.session(session)?.why_not_write(topic)?;
+        Some((ReasonCode::NOT_AUTHORIZED, Some(denial.explain())))
+    }
+
+    /// Tells the log that a session's client was denied something.
+    pub(super) fn tell_denied(
+        &mut self,
+        session: SessionId,
+        attempt: Attempt,
+        topic: &str,
+        why: &str,
+    ) {
+        let Some(session) = self.peers.session(session) else {
+            return;
+        };
+        let (client_id, username) = (Arc::clone(&session.client_id), session.username.clone());
+        let connection = session.connection;
+        let address = connection
+            .and_then(|id| self.peers.connection(id))
+            .map(|connection| connection.peer.clone());
+        let denied = Denied {
+            client_id: &client_id,
+            username: username.as_deref(),
+            address: address.as_deref(),
+            attempt,
+            topic,
+        };
+        self.peers.tell_denied(&denied, why);
     }
 
     fn refuse_publish(&mut self, session: SessionId, publish: &Publish<'_>, reason: ReasonCode) {
@@ -274,16 +304,31 @@ impl Core {
             return;
         };
         // Rights are asked again: they may have changed since CONNECT.
-        if session.may_write(&will.publication.topic) {
-            let source = session.source();
-            self.publish_will(id, source, *will);
+        let topic = &will.publication.topic;
+        match session.why_not_write(topic).map(|denial| denial.explain()) {
+            None => {
+                let source = session.source();
+                self.publish_will(id, source, *will);
+            }
+            Some(why) => self.tell_denied(id, Attempt::Will, topic, &why.for_log),
         }
     }
 
     /// Publishes the will of a session that ends.
     pub(super) fn publish_last_will(&mut self, session: &mut Session, will: Will) {
-        if session.may_write(&will.publication.topic) {
-            self.publish_will(session.id, session.source(), will);
+        let topic = &will.publication.topic;
+        match session.why_not_write(topic) {
+            None => self.publish_will(session.id, session.source(), will),
+            Some(denial) => {
+                let denied = Denied {
+                    client_id: &session.client_id,
+                    username: session.username.as_deref(),
+                    address: None,
+                    attempt: Attempt::Will,
+                    topic,
+                };
+                self.peers.tell_denied(&denied, &denial.to_string());
+            }
         }
     }
 
@@ -336,29 +381,6 @@ impl Core {
         }
         self.distribute(&route, &mut fanout);
     }
-}
-
-/// Whether a client may publish to a topic: never to those that the broker
-/// itself speaks on, and otherwise by its rights.
-pub(super) fn may_write(
-    policy: &Policy,
-    client_id: &str,
-    username: Option<&str>,
-    topic: &str,
-) -> bool {
-    if topic.starts_with('$') && is_reserved(topic) {
-        return false;
-    }
-    policy.allows(client_id, username, Access::Write, topic)
-}
-
-/// Bridges tell their state below `$SYS`; everything else there is ours.
-fn is_reserved(topic: &str) -> bool {
-    let bridge_state = topic.starts_with("$SYS/broker/connection/") && topic.ends_with("/state");
-    ["$SYS/", "$share/", "$CONTROL/"]
-        .iter()
-        .any(|root| topic.starts_with(root))
-        && !bridge_state
 }
 
 /// Tells one message from another with the same packet identifier (FNV-1a; a

@@ -10,8 +10,8 @@ use super::publication::{Delivery, Publication};
 use super::settings::Policy;
 use super::subscriptions::SubscriptionKey;
 use super::timers::Millis;
-use super::{ConnectionId, publish};
-use crate::auth::Access;
+use super::{ConnectionId, Denial};
+use crate::auth::{Access, Client};
 use crate::codec::{QoS, Version};
 use crate::session::{Incoming, Outgoing};
 
@@ -152,17 +152,22 @@ impl Session {
         self.weigh_queue();
     }
 
-    /// Whether the client may receive messages of a topic.
-    pub(super) fn may_read(&self, topic: &str) -> bool {
-        let username = self.username.as_deref();
-        self.policy
-            .allows(&self.client_id, username, Access::Read, topic)
+    /// The client, as the access control list asks for it.
+    pub(super) fn client(&self) -> Client<'_> {
+        Client {
+            client_id: &self.client_id,
+            username: self.username.as_deref(),
+        }
     }
 
-    /// Whether the client may publish to a topic.
-    pub(super) fn may_write(&self, topic: &str) -> bool {
-        let username = self.username.as_deref();
-        publish::may_write(&self.policy, &self.client_id, username, topic)
+    /// Why the client may not receive messages of a topic, if it may not.
+    pub(super) fn why_not_read(&self, topic: &str) -> Option<Denial<'_>> {
+        self.policy.denial(&self.client(), Access::Read, topic)
+    }
+
+    /// Why the client may not publish to a topic, if it may not.
+    pub(super) fn why_not_write(&self, topic: &str) -> Option<Denial<'_>> {
+        self.policy.denial(&self.client(), Access::Write, topic)
     }
 
     /// The session as the source of a message that is kept.

@@ -4,10 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::connection::ConnectionId;
+use super::denial::{Attempt, Explanation};
 use super::publication::{Delivery, Ids};
 use super::retained::Kept;
 use super::session::{SessionId, Source};
-use super::{Core, Policy, Refusal, publish};
+use super::{Core, Policy, Refusal};
+use crate::auth::{Access, Client};
 use crate::codec::{
     DecodeError, Packet, Properties, QoS, ReasonCode, RetainHandling, SubAck, Subscribe,
     SubscriptionOptions, SubscriptionRequest, UnsubAck, Unsubscribe, Version,
@@ -75,8 +77,16 @@ impl Core {
             }
             all.push(wanted);
         }
+        let (mut refused, mut words) = (0, None::<String>);
         for (request, wanted) in packet.requests.iter().zip(&all) {
             let subscription = wanted.subscription();
+            if let Some(why) = self.why_in_vain(session, subscription.filter) {
+                self.tell_denied(session, Attempt::Subscribe, request.filter, &why.for_log);
+                reasons.push(self.denied_code(id));
+                words = words.or(why.for_client);
+                refused += 1;
+                continue;
+            }
             let (granted, new) = self.add_subscription(id, session, request, subscription, &ids);
             reasons.push(granted as u8);
             let with_retained = match request.options.retain_handling {
@@ -91,7 +101,18 @@ impl Core {
         self.peers.log(LogType::Debug, |peers| {
             format!("Sending SUBACK to {}", peers.name(id))
         });
-        let (packet_id, properties) = (packet.packet_id, Properties::new());
+        let properties = match words {
+            None => Properties::new(),
+            Some(words) => {
+                let words = match refused {
+                    1 => words,
+                    _ => format!("{words} (the first of {refused} that are refused)"),
+                };
+                let length = suback_length(reasons.len());
+                self.peers.reason_string(id, length, &words)
+            }
+        };
+        let packet_id = packet.packet_id;
         let reasons = Cow::Owned(reasons);
         self.peers.send(
             id,
@@ -113,9 +134,29 @@ impl Core {
 
     /// Whether the client takes a SUBACK or UNSUBACK with so many codes.
     fn may_answer(&mut self, id: ConnectionId, codes: usize) -> bool {
-        let length = 5 + codes + usize::from(codes + 3 >= 0x80) + usize::from(codes + 3 >= 0x4000);
+        let length = suback_length(codes);
         let connection = self.peers.connection(id);
         connection.is_none_or(|connection| length <= connection.max_packet_size)
+    }
+
+    /// Why no message could ever reach a subscription to `filter`, where the
+    /// listener has that looked at.
+    fn why_in_vain(&mut self, session: SessionId, filter: &str) -> Option<Explanation> {
+        let session = self.peers.session(session)?;
+        let denial = session.policy.filter_denial(&session.client(), filter)?;
+        Some(denial.explain())
+    }
+
+    /// The code in SUBACK for a filter that a client has no right to.
+    fn denied_code(&mut self, id: ConnectionId) -> u8 {
+        match self
+            .peers
+            .connection(id)
+            .map(|connection| connection.version)
+        {
+            Some(Version::V5) => ReasonCode::NOT_AUTHORIZED.0,
+            _ => ReasonCode::UNSPECIFIED.0,
+        }
     }
 
     /// Returns the granted QoS, and whether the subscription is new.
@@ -196,9 +237,12 @@ impl Core {
         let Some(policy) = self.policies.get(&source.listener) else {
             return true;
         };
-        let username = source.username.as_deref();
+        let client = Client {
+            client_id: &source.client_id,
+            username: source.username.as_deref(),
+        };
         !self.peers.settings.check_retain_source
-            || publish::may_write(policy, &source.client_id, username, topic)
+            || policy.denial(&client, Access::Write, topic).is_none()
     }
 
     pub(super) fn unsubscribe(
@@ -264,4 +308,9 @@ impl Core {
         }
         existed
     }
+}
+
+/// The length of a SUBACK or UNSUBACK of MQTT 5 with so many codes.
+fn suback_length(codes: usize) -> usize {
+    5 + codes + usize::from(codes + 3 >= 0x80) + usize::from(codes + 3 >= 0x4000)
 }

@@ -100,12 +100,12 @@ fn listeners(draft: &Draft, found: &mut Vec<Diagnostic>) -> Vec<Listener> {
             listener.source = Some(location.clone());
         }
         preamble.settle(draft.per_listener, &mut listener);
+        found.extend(tls::mistakes(preamble.0.iter(), &listener));
         if draft.port.is_none()
             && let Some(entry) = preamble.other_protocol()
         {
             found.push(default_protocol(entry, listener.port));
         }
-        found.extend(tls::mistakes(preamble.0.iter(), &listener));
         listeners.push(listener);
     }
     for section in &draft.sections {
@@ -119,8 +119,8 @@ fn listeners(draft: &Draft, found: &mut Vec<Diagnostic>) -> Vec<Listener> {
             preamble.apply(Scope::Listener, &mut listener);
         }
         section.entries.settle(draft.per_listener, &mut listener);
-        let is_above = default_listener == DefaultListener::Absent;
-        let above = preamble.0.iter().filter(|_| is_above);
+        let inherits = default_listener == DefaultListener::Absent;
+        let above = preamble.0.iter().filter(|_| inherits);
         let entries = above.chain(&section.entries.0);
         found.extend(tls::mistakes(entries, &listener));
         if let Some(earlier) = listeners.iter().find(|known| listener.collides_with(known)) {

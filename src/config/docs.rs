@@ -32,6 +32,7 @@ static DOCS: &[(&str, &str, &str)] = &[
     ("allow_anonymous", FLAG, "Whether clients without a user name may connect. Without it they may where nothing says where to listen, and else not."),
     ("password_file", "FILE", "User names and password hashes, as mqtt-passwd(1) writes them."),
     ("acl_file", "FILE", "Who may read and write which topics. Without it everybody may do everything."),
+    ("acl_check_subscribe", FLAG, "Whether a subscription is refused to which the rules of `acl_file` let no message through. Mosquitto grants it, and it stays silent."),
     ("allow_zero_length_clientid", FLAG, "Whether a client without identifier is given one."),
     ("auto_id_prefix", "TEXT", "What such an identifier begins with."),
     ("listener_allow_anonymous", FLAG, "`allow_anonymous` for this listener alone."),

@@ -58,7 +58,7 @@ impl Effective {
         let below = draft.sections.iter().flat_map(|section| &section.entries.0);
         let files = security
             .chain(below)
-            .filter(|entry| matches!(entry.option.name, "password_file" | "acl_file"))
+            .filter(|entry| NAME_FILES.contains(&entry.option.name))
             .map(|entry| {
                 (
                     entry.option.name,
@@ -73,8 +73,8 @@ impl Effective {
         }
     }
 
-    /// An error at the line where that option (`password_file` or `acl_file`) names
-    /// the file; none if no line does.
+    /// An error at the line where that option (`password_file` or `cafile`, for
+    /// instance) names the file; none if no line does.
     pub fn blame(&self, option: &str, file: &Path, message: &str) -> Option<Diagnostic> {
         let mut files = self.files.iter();
         let (_, _, warning) =
@@ -92,6 +92,17 @@ impl fmt::Display for Effective {
         f.write_str(&self.text)
     }
 }
+
+/// Options that name a file, or a directory, to read.
+const NAME_FILES: [&str; 7] = [
+    "password_file",
+    "acl_file",
+    "certfile",
+    "keyfile",
+    "cafile",
+    "capath",
+    "crlfile",
+];
 
 /// Whether a line holds for the listener that it stands below, and for no other.
 fn own(draft: &Draft) -> impl Fn(&&Entry<Listener>) -> bool {

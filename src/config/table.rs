@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::options::{Feature, OptionSpec as O, Scope, Structure};
 use super::value::Kind::{
-    Choice, Ciphers, Destination, Flag, Limit, Number, NumberOrNone, Path, Period, Protocol, Text,
-    TlsVersion, Topic, Versions, Words,
+    Choice, Destination, Flag, Limit, Number, NumberOrNone, Path, Period, Protocol, Text, Topic,
+    Versions, Words,
 };
-use super::{LogType, LogTypes, ReloadType, Secret, SocketDomain, StartType, bridge_read};
+use super::{LogType, LogTypes, ReloadType, Secret, SocketDomain, StartType, bridge_read, tls};
 
 const U16: u64 = u16::MAX as u64;
 const U32: u64 = u32::MAX as u64;
@@ -66,6 +66,8 @@ pub(super) static OPTIONS: &[O] = &[
     O::security("allow_anonymous", "", Flag(|l, v| l.security.allow_anonymous = v)).reloaded(),
     O::security("password_file", "", Path(|l, v| l.security.password_file = Some(v))).reloaded().once(),
     O::security("acl_file", "", Path(|l, v| l.security.acl_file = Some(v))).reloaded().once(),
+    // Ours alone: Mosquitto grants a subscription that can never deliver.
+    O::security("acl_check_subscribe", "false", Flag(|l, v| l.security.acl_check_subscribe = v)).reloaded(),
     O::security("allow_zero_length_clientid", "true", Flag(|l, v| l.allow_zero_length_clientid = v)).reloaded(),
     O::security("auto_id_prefix", "auto-", Text(|l, v| l.auto_id_prefix = v)).reloaded().once(),
 
@@ -92,13 +94,13 @@ pub(super) static OPTIONS: &[O] = &[
     O::listener("cafile", "", Path(|l, v| l.tls.cafile = Some(v))).reloaded().once(),
     O::listener("capath", "", Path(|l, v| l.tls.capath = Some(v))).reloaded().once(),
     O::listener("certfile", "", Path(|l, v| l.tls.certfile = Some(v))).reloaded().once(),
-    O::listener("ciphers", "", Ciphers(super::Ciphers::parse_tls12, |l, v| l.tls.ciphers.tls12 = Some(v))).once(),
-    O::listener("ciphers_tls1.3", "", Ciphers(super::Ciphers::parse_tls13, |l, v| l.tls.ciphers.tls13 = Some(v))).once(),
+    O::listener("ciphers", "", Words(tls::ciphers)).once(),
+    O::listener("ciphers_tls1.3", "", Words(tls::ciphers_tls13)).once(),
     O::listener("crlfile", "", Path(|l, v| l.tls.crlfile = Some(v))).reloaded().once(),
     O::listener("disable_client_cert_date_checks", "false", Flag(|l, v| l.tls.disable_client_cert_date_checks = v)),
     O::listener("keyfile", "", Path(|l, v| l.tls.keyfile = Some(v))).reloaded().once(),
     O::listener("require_certificate", "false", Flag(|l, v| l.tls.require_certificate = v)),
-    O::listener("tls_version", "tlsv1.2", TlsVersion(|l, v| l.tls.version = v)),
+    O::listener("tls_version", "tlsv1.2", Words(tls::version)),
     O::listener("use_identity_as_username", "false", Flag(|l, v| l.tls.use_identity_as_username = v)),
     O::listener("use_subject_as_username", "false", Flag(|l, v| l.tls.use_subject_as_username = v)),
     O::listener("use_username_as_clientid", "false", Flag(|l, v| l.use_username_as_clientid = v)),

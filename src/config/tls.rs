@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::ciphers::Ciphers;
+use super::ciphers::{Cipher, Ciphers, NoCipher};
 use super::read::Entry;
-use super::value::Fault;
+use super::value::{Change, Fault};
 use super::{Diagnostic, Listener, Severity};
 
 /// What a listener does about TLS. The default is nothing.
@@ -94,13 +94,35 @@ impl TlsVersion {
     }
 }
 
-pub(super) fn version(word: &str) -> Result<TlsVersion, Fault> {
-    TlsVersion::parse(word).map_err(|why| {
-        Fault::new(
-            word,
-            why,
-            "write `tlsv1.2` or `tlsv1.3`; both are on without the line",
-        )
+/// Reads `tls_version`.
+pub(super) fn version(value: &str) -> Result<Change<Listener>, Fault> {
+    let version = TlsVersion::parse(value).map_err(|why| {
+        let help = "write `tlsv1.2` or `tlsv1.3`; both are on without the line";
+        Fault::new(value, why, help)
+    })?;
+    Ok(Box::new(move |listener| listener.tls.version = version))
+}
+
+/// Reads `ciphers`.
+pub(super) fn ciphers(value: &str) -> Result<Change<Listener>, Fault> {
+    let list = some_cipher(value, Ciphers::parse_tls12(value))?;
+    Ok(Box::new(move |listener| {
+        listener.tls.ciphers.tls12 = Some(list.clone());
+    }))
+}
+
+/// Reads `ciphers_tls1.3`.
+pub(super) fn ciphers_tls13(value: &str) -> Result<Change<Listener>, Fault> {
+    let list = some_cipher(value, Ciphers::parse_tls13(value))?;
+    Ok(Box::new(move |listener| {
+        listener.tls.ciphers.tls13 = Some(list.clone());
+    }))
+}
+
+fn some_cipher(value: &str, list: Result<Vec<Cipher>, NoCipher>) -> Result<Vec<Cipher>, Fault> {
+    list.map_err(|nothing| {
+        let message = format!("`{value}` leaves no cipher suite");
+        Fault::new(value, message, nothing.to_string())
     })
 }
 

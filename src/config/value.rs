@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Cipher, NoCipher, ProtocolVersions, spelling, tls};
+use super::{ProtocolVersions, spelling};
 
 /// What a value does to the configuration once everything is read.
 pub(super) type Change<T> = Box<dyn Fn(&mut T)>;
@@ -60,13 +60,6 @@ pub(super) enum Kind<T: 'static> {
     Protocol(fn(&mut T, super::Protocol)),
     /// Versions of the protocol, separated by commas or blanks.
     Versions(fn(&mut T, ProtocolVersions)),
-    /// The lowest version of TLS.
-    TlsVersion(fn(&mut T, tls::TlsVersion)),
-    /// A list of cipher suites, and how to read it.
-    Ciphers(
-        fn(&str) -> Result<Vec<Cipher>, NoCipher>,
-        fn(&mut T, Vec<Cipher>),
-    ),
     /// A destination of the log: a word, or `file` and a path.
     Destination(fn(&mut T, super::LogDestination)),
     /// The rest of the line as the beginning of topic names.
@@ -84,7 +77,7 @@ impl<T: 'static> Kind<T> {
     /// or a mistake.
     pub(super) fn extent<'a>(&self, rest: &'a str) -> &'a str {
         match self {
-            Self::Topic(_) | Self::Text(_) | Self::Path(_) | Self::Ciphers(..) => rest,
+            Self::Topic(_) | Self::Text(_) | Self::Path(_) => rest,
             Self::Destination(_) if first_word(rest) == "file" => rest,
             Self::Versions(_) | Self::Words(_) => before_comment(rest),
             _ => first_word(rest),
@@ -144,17 +137,6 @@ impl<T: 'static> Kind<T> {
             Self::Versions(set) => {
                 let versions = versions(value)?;
                 Ok(Box::new(move |target| set(target, versions)))
-            }
-            Self::TlsVersion(set) => {
-                let version = tls::version(first_word(value))?;
-                Ok(Box::new(move |target| set(target, version)))
-            }
-            Self::Ciphers(parse, set) => {
-                let ciphers = parse(value).map_err(|nothing| {
-                    let message = format!("`{value}` leaves no cipher suite");
-                    Fault::new(value, message, nothing.to_string())
-                })?;
-                Ok(Box::new(move |target| set(target, ciphers.clone())))
             }
             Self::Destination(set) => {
                 let destination = destination(value)?;

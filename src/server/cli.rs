@@ -10,16 +10,21 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::check_acl::{self, Question};
 use super::hub::Hub;
 use super::process::{self, PidFile};
 use super::{Broker, StartError, runtime};
-use crate::auth::{Acl, LoadError, PasswordFile};
+use crate::auth::{Access, Acl, Client, LoadError, PasswordFile};
 use crate::config::{Config, LogType, LogTypes};
+use crate::transport::tls::ServerCell;
 
 /// What Mosquitto exits with after a start that failed, and after a bad
 /// configuration or command line.
 const FAILED: u8 = 1;
 const MISCONFIGURED: u8 = 3;
+
+/// What `--check-acl` exits with where something is denied.
+const DENIED: u8 = 1;
 
 /// The grammar, from which completions and the man page are made too.
 pub fn command() -> Command {
@@ -88,6 +93,7 @@ pub fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Log everything, whatever log_type says"),
         )
+        .args(check_acl_arguments())
         .arg(
             Arg::new("help")
                 .short('h')
@@ -101,6 +107,53 @@ pub fn command() -> Command {
                 .action(ArgAction::Version)
                 .help("Print the version"),
         )
+}
+
+fn check_acl_arguments() -> [Arg; 6] {
+    let operand = |name: &'static str, value_name: &'static str, help: &'static str| {
+        Arg::new(name)
+            .value_name(value_name)
+            .requires("check-acl")
+            .required_if_eq("check-acl", "true")
+            .help(help)
+    };
+    [
+        Arg::new("check-acl")
+            .long("check-acl")
+            .action(ArgAction::SetTrue)
+            .conflicts_with_all(["daemon", "port", "test-config"])
+            .help(
+                "Tell whether USER may read or write TOPIC, and by which rule, and end; exit \
+                 status 0 if so, 1 if not (on one of several listeners)",
+            ),
+        Arg::new("client-id")
+            .long("client-id")
+            .value_name("ID")
+            .requires("check-acl")
+            .help("The client identifier that --check-acl asks about"),
+        Arg::new("listener")
+            .long("listener")
+            .value_name("PORT")
+            .requires("check-acl")
+            .value_parser(value_parser!(u16))
+            .help("The listener that --check-acl asks about, where there are several"),
+        operand(
+            "user",
+            "USER",
+            "For --check-acl: a user name; '-' for clients without one",
+        ),
+        operand(
+            "access",
+            "ACCESS",
+            "For --check-acl: what the user wants to do",
+        )
+        .value_parser(["read", "write"]),
+        operand(
+            "topic",
+            "TOPIC",
+            "For --check-acl: a topic; to read, also a topic filter",
+        ),
+    ]
 }
 
 /// Runs the broker as a program.
@@ -130,9 +183,36 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(config) => config,
         Err(text) => return fail(&text, MISCONFIGURED),
     };
+    if matches.get_flag("check-acl") {
+        return check_acl(&config, &matches);
+    }
     match serve(config, matches.get_flag("daemon")) {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => fail(&format!("Error: {text}."), FAILED),
+    }
+}
+
+/// Prints what the access control lists say to a question.
+fn check_acl(config: &Config, matches: &ArgMatches) -> ExitCode {
+    let text = |name: &str| matches.get_one::<String>(name).map_or("", String::as_str);
+    let question = Question {
+        client: Client {
+            client_id: text("client-id"),
+            username: Some(text("user")).filter(|name| !matches!(*name, "" | "-")),
+        },
+        access: match text("access") {
+            "write" => Access::Write,
+            _ => Access::Read,
+        },
+        topic: text("topic"),
+        port: matches.get_one::<u16>("listener").copied(),
+    };
+    match check_acl::answer(config, &question) {
+        Err(text) => fail(&format!("Error: {text}."), MISCONFIGURED),
+        Ok(answer) => {
+            let _ = write!(std::io::stdout(), "{}", answer.text);
+            ExitCode::from(if answer.allowed { 0 } else { DENIED })
+        }
     }
 }
 
@@ -183,6 +263,16 @@ fn test_config(matches: &ArgMatches) -> Result<(), String> {
                 let help = "write the path of a file that this user can read; mqtt-passwd(1) \
                             makes password files";
                 diagnostic.with_help(help).to_string()
+            }));
+        }
+    }
+    for listener in config.listeners.iter().filter(|one| one.tls.is_on()) {
+        if let Err(error) = ServerCell::load(&listener.tls, None) {
+            let file = error.file().unwrap_or(Path::new(""));
+            let mut options = ["certfile", "keyfile", "cafile", "capath", "crlfile"].iter();
+            let place = options.find_map(|option| effective.blame(option, file, error.what()));
+            mistakes.push(place.map_or(error.to_string(), |diagnostic| {
+                diagnostic.with_help(error.help()).to_string()
             }));
         }
     }

@@ -12,9 +12,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
 use super::credentials::Credentials;
+use super::exchange::Renewal;
 use super::hub::Hub;
 use super::ingress::{Layers, Origin};
-use crate::broker::{Batch, ConnectionId, Core, Ended, Millis, Outlook, Policy, Work};
+use crate::auth::Step;
+use crate::broker::{
+    Batch, ConnectionId, Core, Ended, Millis, Outlook, Policy, ProofRequest, Work,
+};
 use crate::codec::{Frame, Version};
 use crate::transport::tls::ServerCell;
 
@@ -74,6 +78,7 @@ where
         more: false,
         paused: false,
         closing: false,
+        renewal: None,
         waker: None,
         place: Place {
             hub,
@@ -144,6 +149,8 @@ pub(super) struct Connection<S> {
     paused: bool,
     /// The core is done with the connection.
     closing: bool,
+    /// The client proves anew who it is.
+    renewal: Option<Box<Renewal>>,
     waker: Option<Waker>,
     place: Place,
 }
@@ -162,6 +169,10 @@ enum Read {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub(super) fn hub(&self) -> &Hub {
+        &self.place.hub
+    }
+
     pub(super) fn enter<R>(&self, event: impl FnOnce(&mut Core, Millis) -> R) -> R {
         self.place.hub.enter(Some(self.id), event)
     }
@@ -185,11 +196,43 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if read == Read::Ended {
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
+        if self.renewal.is_some() && self.renew(context) {
+            context.waker().wake_by_ref();
+        }
         let resumed = read == Read::Paused && !self.paused;
         if read == Read::Again || resumed || self.more && self.writing.is_empty() {
             context.waker().wake_by_ref();
         }
         Poll::Pending
+    }
+
+    /// Looks at the step of a new proof that runs. True: it is done, and the
+    /// core has an answer for the client.
+    fn renew(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(Poll::Ready((step, exchange))) =
+            self.renewal.as_mut().map(|renewal| renewal.poll(context))
+        else {
+            return false;
+        };
+        let goes_on = matches!(step, Step::Continue(_));
+        let waiting = exchange.filter(|_| goes_on).map(Renewal::Waiting);
+        self.renewal = waiting.map(Box::new);
+        let id = self.id;
+        self.enter(|core, now| core.proceed(now, id, &step));
+        true
+    }
+
+    /// Begins a step of a new proof.
+    fn run(&mut self, request: ProofRequest) {
+        let earlier = self.renewal.take().map(|renewal| *renewal);
+        let hub = &self.place.hub;
+        let hashing = self.door.credentials.hashing();
+        let renewal = Renewal::run(earlier, request, hub.methods(), hashing);
+        self.renewal = renewal.map(Box::new);
+        if self.renewal.is_none() {
+            let id = self.id;
+            self.enter(|core, now| core.proceed(now, id, &Step::Deny));
+        }
     }
 
     fn exchange(&mut self, context: &mut Context<'_>) -> io::Result<Read> {
@@ -344,6 +387,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.more = work.more;
         self.paused = work.pause;
         self.closing = work.close;
+        if let Some(request) = work.proof {
+            self.run(*request);
+        }
     }
 
     /// What the core has to say while our bytes don't leave.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::exchange::Methods;
 use super::log::Logger;
 use crate::broker::{ConnectionId, Core, Millis};
 
@@ -17,6 +18,7 @@ pub(super) struct Hub {
     state: Mutex<State>,
     started: Instant,
     logger: Logger,
+    methods: Methods,
     /// Tells the timer task of a deadline before the one it sleeps for.
     earlier: Notify,
 }
@@ -41,12 +43,18 @@ impl Hub {
             state,
             started,
             logger,
+            methods: Methods::default(),
             earlier: Notify::new(),
         }
     }
 
     pub(super) fn logger(&self) -> &Logger {
         &self.logger
+    }
+
+    /// The authentication methods that were plugged in.
+    pub(super) fn methods(&self) -> &Methods {
+        &self.methods
     }
 
     fn now(&self) -> Millis {

@@ -10,14 +10,19 @@
 //! | `greeting.rs` | a connection before its session |
 //! | `connection.rs` | one connection's bytes |
 //! | `credentials.rs` | who may come in |
+//! | `exchange.rs` | enhanced authentication by methods that are plugged in |
+//! | `recent.rs` | passwords that were right a moment ago |
 //! | `link.rs` | clients within the process |
 //! | `log.rs` | lines to the destinations of `log_dest` |
 //! | `process.rs` | daemon, pid file, privileges |
+//! | `check_acl.rs` | `--check-acl`: what a client may do, and why |
 //! | `cli.rs` | the command line of `mqtt-broker` |
 
+mod check_acl;
 pub mod cli;
 mod connection;
 mod credentials;
+mod exchange;
 mod greeting;
 mod hub;
 mod ingress;
@@ -25,10 +30,12 @@ mod link;
 mod listener;
 mod log;
 mod process;
+mod recent;
 #[cfg(test)]
 mod tests;
 mod unix;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -39,7 +46,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::auth::Acl;
+use crate::auth::{Acl, Method, permissions};
 use crate::broker::{Core, Policy, Settings};
 use crate::client::{Client, ConnectError};
 use crate::config::{Config, Listener, LogType};
@@ -90,7 +97,9 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 impl Broker {
-    /// Opens the log, reads password and ACL files, and listens.
+    /// Opens the log, reads the files of the listeners (users, rules,
+    /// certificates), and listens. The pass phrase of an encrypted key is asked
+    /// for on the terminal.
     ///
     /// # Errors
     /// The first thing that failed, with its remedy.
@@ -111,6 +120,7 @@ impl Broker {
                  `allow_anonymous true` or a `password_file`, and start with -c FILE.",
             );
         }
+        warn_of_exposed_files(&config, &logger);
         let (mut doors, hashing) = (Vec::new(), credentials::hashing());
         // 0 is for connections within the process.
         for (number, listener) in (1..).zip(&config.listeners) {
@@ -143,6 +153,13 @@ impl Broker {
             addresses,
             no_delay: config.set_tcp_nodelay,
         })
+    }
+
+    /// Lets clients of MQTT 5 prove who they are by `method`, on all listeners.
+    /// Passwords are not asked of a client that names it.
+    pub fn with_method(self, method: impl Method + 'static) -> Self {
+        self.hub.methods().add(Arc::new(method));
+        self
     }
 
     /// The addresses that accept connections, without Unix sockets. A listener
@@ -277,6 +294,25 @@ fn runtime() -> Result<Runtime, StartError> {
         .map_err(|error| StartError(format!("cannot start the runtime: {error}")))
 }
 
+/// Tells of files with secrets that everybody on this machine can read, each
+/// once.
+fn warn_of_exposed_files(config: &Config, logger: &Logger) {
+    let Some(reader) = process::reader(config.user.as_deref()) else {
+        return;
+    };
+    let securities = config.listeners.iter().map(|listener| &listener.security);
+    let files: BTreeSet<_> = securities
+        .flat_map(|security| [&security.password_file, &security.acl_file])
+        .flatten()
+        .collect();
+    for warning in files
+        .into_iter()
+        .filter_map(|file| permissions::exposure(file, &reader))
+    {
+        logger.write(LogType::Warning, &warning);
+    }
+}
+
 /// What a listener's connections need to know, with its files read.
 fn door(
     number: usize,
@@ -313,6 +349,7 @@ fn door(
         client_id_prefix: listener.clientid_prefixes.clone(),
         mount_point: listener.mount_point.clone(),
         acl: acl.map(Arc::new),
+        acl_check_subscribe: listener.security.acl_check_subscribe,
     };
     let tls = listener.tls.is_on().then(|| {
         ServerCell::load(&listener.tls, config.tls_keylog.as_deref())

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Uid, User, getuid, setgid, setgroups, setuid};
 
+use crate::auth::permissions::Reader;
+
 /// Goes into the background: a child goes on, the caller's process ends.
 /// Called before any thread exists.
 ///
@@ -86,6 +88,14 @@ pub(super) fn account(user: Option<&str>) -> Result<Option<(User, Option<String>
         }
     };
     Ok(Some(found))
+}
+
+/// The user that the broker runs as, once [`drop_privileges`] is done.
+pub(super) fn reader(user: Option<&str>) -> Option<Reader> {
+    match user.filter(|name| *name != "root" && !name.is_empty()) {
+        Some(name) if getuid().is_root() => Reader::named(name).or_else(|| Reader::named("nobody")),
+        _ => Reader::current(),
+    }
 }
 
 fn find(name: &str) -> Result<Option<User>, String> {

@@ -131,6 +131,10 @@ fn files_that_are_wrong_are_named() {
     ] {
         let setup = Setup::new();
         let conf = format!("listener {{port}}\n{}{lines}", pair.lines());
+        // The line is told by who only looks.
+        let done = run(setup.command(&conf).arg("--test-config")).expect_code(3);
+        assert!(done.stderr.contains(what), "{done}");
+        assert!(done.stderr.contains("broker.conf:"), "{done}");
         let done = run(&mut setup.command(&conf)).expect_code(1);
         assert!(done.stderr.contains(what), "{done}");
         let place = format!("TLS on port {}", setup.port());

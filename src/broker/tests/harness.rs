@@ -434,9 +434,19 @@ pub(super) fn show(packet: &Packet<'_>) -> String {
         ),
         Packet::Ack(kind, ack) => {
             let name = format!("{kind:?}").to_uppercase();
-            format!("{name} m{}{}", ack.packet_id, reason(ack.reason))
+            let properties = show_properties(&ack.properties);
+            format!(
+                "{name} m{}{}{properties}",
+                ack.packet_id,
+                reason(ack.reason)
+            )
         }
-        Packet::SubAck(ack) => format!("SUBACK m{} {:?}", ack.packet_id, ack.reasons),
+        Packet::SubAck(ack) => format!(
+            "SUBACK m{} {:?}{}",
+            ack.packet_id,
+            ack.reasons,
+            show_properties(&ack.properties)
+        ),
         Packet::UnsubAck(ack) => format!("UNSUBACK m{} {:?}", ack.packet_id, ack.reasons),
         Packet::PingResp => "PINGRESP".into(),
         Packet::Disconnect(d) => format!("DISCONNECT{}", reason(d.reason)),

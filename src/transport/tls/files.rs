@@ -45,14 +45,14 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<Certificate>, Error> {
 }
 
 fn certificates_in(path: &Path, bytes: &[u8]) -> Result<Vec<Certificate>, Error> {
-    let sections = sections(bytes).map_err(|what| Error::file(path, what))?;
+    let sections = sections(bytes).map_err(|what| Error::in_file(path, what))?;
     sections
         .into_iter()
         .filter(|section| matches!(&*section.label, "CERTIFICATE" | "X509 CERTIFICATE"))
         .map(
             |section| match X509Certificate::from_der(&section.content) {
                 Ok(_) => Ok(section.content.into()),
-                Err(error) => Err(Error::file(
+                Err(error) => Err(Error::in_file(
                     path,
                     format!("a certificate in it is damaged: {error}"),
                 )),
@@ -91,7 +91,7 @@ pub(super) fn directory(path: &Path) -> Result<Vec<Certificate>, Error> {
 
 /// The revocation lists of a file, in DER form, at least one.
 pub(super) fn revocation_lists(path: &Path) -> Result<Vec<Vec<u8>>, Error> {
-    let found = sections(&read(path)?).map_err(|what| Error::file(path, what))?;
+    let found = sections(&read(path)?).map_err(|what| Error::in_file(path, what))?;
     let lists: Vec<_> = found
         .into_iter()
         .filter(|section| section.label == "X509 CRL")

@@ -51,7 +51,7 @@ impl PassPhrase {
 /// There is none, or one that cannot be used; the words say what to do.
 pub(super) fn load(path: &Path, phrase: &mut PassPhrase) -> Result<Arc<dyn SigningKey>, Error> {
     let bytes = read(path)?;
-    let found = sections(&bytes).map_err(|what| Error::file(path, what))?;
+    let found = sections(&bytes).map_err(|what| Error::in_file(path, what))?;
     let Some(section) = found.iter().find(|s| s.label.ends_with("PRIVATE KEY")) else {
         return Err(Error::new(
             format!("{} holds no private key in PEM form", path.display()),

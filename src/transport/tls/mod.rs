@@ -24,7 +24,7 @@ mod stream;
 mod verify;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, ring};
@@ -45,6 +45,7 @@ use key::PassPhrase;
 pub struct Error {
     what: String,
     help: String,
+    file: Option<PathBuf>,
 }
 
 impl Error {
@@ -52,10 +53,23 @@ impl Error {
         Self {
             what: what.into(),
             help: help.into(),
+            file: None,
         }
     }
 
-    fn file(path: &Path, what: impl fmt::Display) -> Self {
+    fn about(self, path: &Path) -> Self {
+        Self {
+            file: Some(path.to_owned()),
+            ..self
+        }
+    }
+
+    /// The file that it is about, if it is one.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    fn in_file(path: &Path, what: impl fmt::Display) -> Self {
         Self::new(
             format!("{}: {what}", path.display()),
             "is it the right file?",
@@ -125,7 +139,7 @@ fn certified_key(
     key: &Path,
     phrase: &mut PassPhrase,
 ) -> Result<CertifiedKey, Error> {
-    let signer = key::load(key, phrase)?;
+    let signer = key::load(key, phrase).map_err(|error| error.about(key))?;
     let of_key = signer.public_key();
     let of_certificate = chain.first().and_then(|first| certificate::parse(first));
     if let (Some(of_key), Some(of_certificate)) = (of_key, of_certificate)
@@ -138,7 +152,8 @@ fn certified_key(
                 certificate.display()
             ),
             "name the key that the certificate was requested with",
-        ));
+        )
+        .about(key));
     }
     Ok(CertifiedKey::new(chain, signer))
 }

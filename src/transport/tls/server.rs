@@ -119,17 +119,21 @@ impl Server {
             return Err(Error::new(what, "write both, or neither"));
         };
         let trusted = trusted(options)?;
-        let chain = complete_chain(certificates(certificate)?, &trusted);
+        let chain = complete_chain(of(certificate, certificates)?, &trusted);
         let key = certified_key(certificate, chain, key, phrase)?;
         let provider = provider(&options.ciphers);
         let algorithms = provider.signature_verification_algorithms;
         let revoked = match &options.crlfile {
-            Some(path) => revocation_lists(path)?,
+            Some(path) => of(path, revocation_lists)?,
             None => Vec::new(),
         };
         let verifier: Arc<dyn ClientCertVerifier> = if options.require_certificate {
             let trust = Trust::new(trusted, Vec::new(), algorithms)
-                .with(revoked, options.disable_client_cert_date_checks)?;
+                .with(revoked, options.disable_client_cert_date_checks)
+                .map_err(|error| match &options.crlfile {
+                    Some(path) => error.about(path),
+                    None => error,
+                })?;
             Arc::new(ClientVerifier::new(trust))
         } else {
             WebPkiClientVerifier::no_client_auth()
@@ -188,14 +192,19 @@ fn identify(by: TlsIdentity, certificate: Option<&CertificateDer<'_>>) -> Identi
     name.map_or(Identity::Missing, |name| Identity::Name(name.into()))
 }
 
+/// What a file holds; an error tells which file it is about.
+fn of<T>(path: &Path, read: impl FnOnce(&Path) -> Result<T, Error>) -> Result<T, Error> {
+    read(path).map_err(|error| error.about(path))
+}
+
 /// The certificates of `cafile` and `capath`.
 fn trusted(options: &Tls) -> Result<Vec<Certificate>, Error> {
     let mut trusted = Vec::new();
     if let Some(path) = &options.cafile {
-        trusted.extend(certificates(path)?);
+        trusted.extend(of(path, certificates)?);
     }
     if let Some(path) = &options.capath {
-        trusted.extend(directory(path)?);
+        trusted.extend(of(path, directory)?);
     }
     Ok(trusted)
 }
