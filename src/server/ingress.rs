@@ -10,6 +10,7 @@ use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
 use super::connection::{Door, serve};
+use super::entrance::Entrance;
 use super::hub::Hub;
 use crate::config::{Config, Listener, LogType, Protocol};
 use crate::transport::tls::{Identity, ServerCell};
@@ -88,16 +89,17 @@ enum Spoken {
 
 /// Serves an accepted connection until it ends, in a task of its own. What goes
 /// wrong on the way to MQTT concerns this connection only.
-pub(super) fn admit(hub: Arc<Hub>, door: Arc<Door>, stream: Stream, mut origin: Origin) {
+pub(super) fn admit(hub: Arc<Hub>, entrance: Arc<Entrance>, stream: Stream, mut origin: Origin) {
+    let door = entrance.door();
     if door.tls.is_none() && door.layers.are_none() {
-        tokio::spawn(serve(hub, door, stream, origin));
+        tokio::spawn(serve(hub, entrance, stream, origin));
         return;
     }
     // What handshakes need is given back with their task.
     tokio::spawn(async move {
         match timeout(PATIENCE, climb(&hub, &door, stream, &mut origin)).await {
             Ok(Ok(stream)) => {
-                tokio::spawn(serve(hub, door, stream, origin));
+                tokio::spawn(serve(hub, entrance, stream, origin));
             }
             Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
                 reject(&hub, &origin, &error.to_string());
@@ -150,7 +152,7 @@ async fn climb(
             origin.forward(ip);
         }
         let line = format!("WebSocket connection from {}.", origin.peer);
-        hub.logger().write(LogType::Websockets, &line);
+        hub.log(LogType::Websockets, &line);
     }
     Ok(stream)
 }
@@ -209,7 +211,7 @@ fn note_tls(hub: &Hub, origin: &Origin, header: &proxy::Header) {
     {
         let peer = &origin.peer;
         let line = format!("Connection from {peer} negotiated {version} cipher {cipher}");
-        hub.logger().write(LogType::Notice, &line);
+        hub.log(LogType::Notice, &line);
     }
 }
 
@@ -258,7 +260,7 @@ fn refusal(why: &str) -> io::Error {
 fn reject(hub: &Hub, origin: &Origin, why: &str) {
     let (peer, why) = (&origin.peer, why.trim_end_matches('.'));
     let line = format!("Connection from {peer} rejected, {why}.");
-    hub.logger().write(LogType::Notice, &line);
+    hub.log(LogType::Notice, &line);
 }
 
 /// The client went away before there was MQTT.
@@ -267,5 +269,5 @@ fn gone(hub: &Hub, error: &io::Error) {
         io::ErrorKind::UnexpectedEof => "Client <unknown> closed its connection.".to_owned(),
         _ => format!("Client <unknown> disconnected: {error}."),
     };
-    hub.logger().write(LogType::Notice, &line);
+    hub.log(LogType::Notice, &line);
 }

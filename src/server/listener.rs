@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::connection::Door;
+use super::entrance::Entrance;
 use super::hub::Hub;
 use super::ingress::{Origin, admit};
 use super::unix::{self, SocketFile};
@@ -140,6 +140,42 @@ pub(super) fn bind(
     }
 }
 
+/// Those of the sockets that a listener means, by its port.
+pub(super) fn choose(sockets: &mut Vec<TcpListener>, listener: &Listener) -> Vec<TcpListener> {
+    let is_meant = |socket: &mut TcpListener| {
+        let address = socket.local_addr();
+        address.is_ok_and(|address| address.port() == listener.port)
+    };
+    sockets.extract_if(.., is_meant).collect()
+}
+
+/// Takes over sockets that somebody else opened.
+///
+/// # Errors
+/// Others could reach a broker that trusts everybody because it believes
+/// itself alone; or the system refuses.
+pub(super) fn adopt(
+    sockets: Vec<TcpListener>,
+    local_only: bool,
+) -> Result<(Vec<Listening>, Vec<String>), String> {
+    for socket in &sockets {
+        let address = socket.local_addr().map_err(|error| error.to_string())?;
+        if local_only && !address.ip().is_loopback() {
+            return Err(format!(
+                "others can reach the socket on {address} that systemd opened, but nothing says \
+                 who may connect; write a configuration file with `listener {}`, and \
+                 `allow_anonymous true` or a `password_file`",
+                address.port()
+            ));
+        }
+        socket
+            .set_nonblocking(true)
+            .map_err(|error| error.to_string())?;
+    }
+    let sockets = sockets.into_iter().map(Listening::Tcp).collect();
+    Ok((sockets, Vec::new()))
+}
+
 fn addresses(listener: &Listener) -> Result<Vec<IpAddr>, String> {
     let all: Vec<IpAddr> = match &listener.bind {
         Bind::Any => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
@@ -221,19 +257,19 @@ fn explain(address: SocketAddr, error: &io::Error) -> String {
 }
 
 /// Accepts connections for ever.
-pub(super) async fn accept(hub: Arc<Hub>, door: Arc<Door>, acceptor: Acceptor, no_delay: bool) {
+pub(super) async fn accept(hub: Arc<Hub>, entrance: Arc<Entrance>, acceptor: Acceptor) {
     let mut told: Option<Instant> = None;
     loop {
         match acceptor.next().await {
             Ok((stream, origin)) => {
                 if let Stream::Tcp(tcp) = &stream
-                    && no_delay
+                    && entrance.door().no_delay
                     && let Err(error) = tcp.set_nodelay(true)
                 {
                     let line = format!("TCP_NODELAY for {}: {error}", origin.peer);
-                    hub.logger().write(LogType::Debug, &line);
+                    hub.log(LogType::Debug, &line);
                 }
-                admit(Arc::clone(&hub), Arc::clone(&door), stream, origin);
+                admit(Arc::clone(&hub), Arc::clone(&entrance), stream, origin);
             }
             // It went away while it waited for us; others wait still.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -241,7 +277,7 @@ pub(super) async fn accept(hub: Arc<Hub>, door: Arc<Door>, acceptor: Acceptor, n
                 // Others have to close before there are descriptors again.
                 if told.is_none_or(|at| at.elapsed() >= SILENCE) {
                     told = Some(Instant::now());
-                    hub.logger().write(LogType::Warning, &explain_full(&error));
+                    hub.log(LogType::Warning, &explain_full(&error));
                 }
                 tokio::time::sleep(PAUSE).await;
             }

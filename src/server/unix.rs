@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::listener::BACKLOG;
-use super::process;
+use super::process::Account;
 
 /// The broker's user and group may connect, as with Mosquitto.
 const MODE: u32 = 0o770;
@@ -51,14 +51,11 @@ pub(super) fn bind(path: &Path, user: Option<&str>) -> Result<(UnixListener, Soc
         };
         format!("cannot listen on {}: {error}{remedy}", path.display())
     };
-    let account = process::account(user)?.map(|(account, _)| account);
+    let account = Account::choose(user)?;
     open(path, account.as_ref()).map_err(explain)
 }
 
-fn open(
-    path: &Path,
-    account: Option<&nix::unistd::User>,
-) -> io::Result<(UnixListener, SocketFile)> {
+fn open(path: &Path, account: Option<&Account>) -> io::Result<(UnixListener, SocketFile)> {
     let address = SockAddr::unix(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;

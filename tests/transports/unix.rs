@@ -47,6 +47,8 @@ fn the_file_is_for_user_and_group_and_ends_with_the_broker() {
     let keep = tempfile::tempdir().expect("a directory");
     let elsewhere = keep.path().join("link");
     std::fs::hard_link(&path, &elsewhere).expect("a second name");
+    // Before, a signal would find nobody to heed it.
+    broker.process().stderr.wait_for("running");
     broker.stop().expect_code(0);
     assert!(!path.exists());
     assert!(elsewhere.exists());
