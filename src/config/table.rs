@@ -85,12 +85,12 @@ pub(super) static OPTIONS: &[O] = &[
     O::listener("socket_domain", "", Choice(&["ipv4", "ipv6"], |l, v| {
         l.socket_domain = Some(if v == "ipv4" { SocketDomain::Ipv4 } else { SocketDomain::Ipv6 });
     })),
-    O::listener("protocol", "mqtt", Protocol(|l, v| l.protocol = v)),
-    O::listener("websockets_origin", "", Text(|l, v| l.websockets_origins.push(v))).each(),
+    O::listener("protocol", "mqtt", Protocol(|l, v| l.protocol = v)).reloaded(),
+    O::listener("websockets_origin", "", Text(|l, v| l.websockets_origins.push(v))).reloaded().each(),
     O::listener("enable_proxy_protocol", "false", Choice(&["1", "2", "false", "0"], |l, v| {
         l.proxy_protocol = v.parse().ok().filter(|version| *version != 0);
-    })),
-    O::listener("proxy_protocol_v2_require_tls", "false", Flag(|l, v| l.proxy_requires_tls = v)),
+    })).reloaded(),
+    O::listener("proxy_protocol_v2_require_tls", "false", Flag(|l, v| l.proxy_requires_tls = v)).reloaded(),
     O::listener("cafile", "", Path(|l, v| l.tls.cafile = Some(v))).reloaded().once(),
     O::listener("capath", "", Path(|l, v| l.tls.capath = Some(v))).reloaded().once(),
     O::listener("certfile", "", Path(|l, v| l.tls.certfile = Some(v))).reloaded().once(),
@@ -156,7 +156,7 @@ pub(super) static OPTIONS: &[O] = &[
     O::global("sys_interval", "10", Number { min: 0, max: U16, set: |c, v| c.sys_interval = v as u32 }).reloaded(),
     O::global("websockets_headers_size", "4096", NumberOrNone { min: 256, max: U16, set: |c, v| {
         c.websockets_headers_size = v.map_or(4096, |v| v as u16);
-    } }),
+    } }).reloaded(),
     O::global("user", "mosquitto", Text(|c, v| c.user = Some(v))).once(),
 
     // Without effect, in Mosquitto too.

@@ -1,8 +1,11 @@
 //! The request by which a WebSocket connection begins.
 
+use crate::common::broker::Setup;
 use crate::common::oracle_differs;
 use crate::common::raw::Connect;
 use crate::websocket::{BINARY, Socket, broker, frame};
+use nix::sys::signal::Signal;
+use nix::unistd::geteuid;
 
 #[test]
 fn subprotocols() {
@@ -122,6 +125,43 @@ fn the_log_names_the_client_of_a_proxy() {
         line.is_some_and(|line| line.contains("New client connected from 192.0.2.7:")),
         "{log}"
     );
+}
+
+#[test]
+fn a_reload_changes_who_may_connect() {
+    if oracle_differs("version 2.0 has no `websockets_origin`") {
+        return;
+    }
+    let conf = |origin: &str| {
+        let me = if geteuid().is_root() {
+            "user root\n"
+        } else {
+            ""
+        };
+        format!(
+            "{me}allow_anonymous true\nlistener {{port}}\nprotocol websockets\n\
+             websockets_origin {origin}\n"
+        )
+    };
+    let setup = Setup::new();
+    let (port, file) = (setup.port(), setup.path("broker.conf"));
+    let broker = setup.start(&conf("http://old.example"));
+    let status = |origin: &str| {
+        let origin = format!("Origin: {origin}");
+        let head = Socket::open(port).ask(&Socket::request(&[&origin]));
+        head[9..12].to_owned()
+    };
+    assert_eq!(status("http://old.example"), "101");
+    assert_eq!(status("http://new.example"), "403");
+    let text = conf("http://new.example").replace("{port}", &port.to_string());
+    std::fs::write(file, text).expect("writing the configuration");
+    broker.process().send(Signal::SIGHUP);
+    broker
+        .process()
+        .stderr
+        .wait_for("The new configuration holds.");
+    assert_eq!(status("http://old.example"), "403");
+    assert_eq!(status("http://new.example"), "101");
 }
 
 /// A client that sends its request byte by byte, or not at all, keeps nobody
