@@ -58,7 +58,7 @@ static DOCS: &[(&str, &str, &str)] = &[
     ("max_packet_size", "BYTES", "The largest packet that a client may send, at least 20."),
     ("max_queued_bytes", "BYTES", "Bytes that wait for one client beyond what is in flight; 0 is no limit."),
     ("max_queued_messages", "COUNT", "Messages that wait for one client beyond those in flight; 0 is no limit."),
-    ("memory_limit", "BYTES", "Memory that the broker may take; 0 is no limit."),
+    ("memory_limit", "BYTES", "Bytes held for clients, about, above which nothing more is queued or retained; 0 is no limit."),
     ("message_size_limit", "BYTES", "The largest payload that is passed on; 0 is no limit."),
     ("persistent_client_expiration", "NUMBER s|h|d|w|m|y", "How long the session of a client that is away is kept, such as `14d`. Without it: for ever."),
     ("queue_qos0_messages", FLAG, "Whether QoS 0 messages wait for a client that is away, too."),

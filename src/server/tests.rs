@@ -327,3 +327,22 @@ async fn a_password_that_was_right_a_moment_ago_is_not_hashed_again() {
     late.ask(&[], &[0x20, 2, 0, 5]).await;
     wrong.ask(&[], &[0x20, 2, 0, 5]).await;
 }
+
+#[tokio::test]
+async fn a_password_that_was_checked_before_a_reload_is_checked_again_after_it() {
+    let (hub, _) = hub().unwrap();
+    let gate = Arc::new(Semaphore::new(0));
+    let entrance = door_for_ann("old", &gate);
+    let mut client = Client::open(&hub, &entrance, 4096);
+    let connect = login("a", "ann", "old");
+    client.stream.write_all(&connect).await.unwrap();
+    // It waits at the old door when the new one is set in.
+    while Arc::strong_count(&entrance.door()) < 3 {
+        tokio::task::yield_now().await;
+    }
+    entrance.exchange(door_for_ann("new", &gate).door());
+    gate.add_permits(1);
+    client.ask(&[], &[0x20, 2, 0, 5]).await;
+    let mut client = Client::open(&hub, &entrance, 4096);
+    client.ask(&login("a", "ann", "new"), &CONNACK).await;
+}

@@ -143,6 +143,7 @@ impl World {
                 *old = Arc::clone(&policy);
             }
         }
+        self.core.policies.insert(policy.listener, policy);
     }
 
     /// Connects and gives the answer.

@@ -224,7 +224,7 @@ fn retained_messages_that_are_asked_for_again_and_again_are_bounded_without_limi
     for n in 0..100 {
         let retained = retained("t", "x", Q1);
         let topic = &format!("t/{n}");
-        world.publish(client, &crate::codec::Publish { topic, ..retained });
+        world.publish(client, &Publish { topic, ..retained });
     }
     let requests = vec![("t/#", options(Q1)); 1000];
     for _ in 0..10 {

@@ -38,7 +38,7 @@ fn rights_change_between_two_messages() {
     world.publish(writer, &message("a", "2", Q1));
     assert_eq!(world.read(writer), ["PUBACK m7"], "may be written still");
     world.publish(writer, &message("b", "3", Q1));
-    assert_eq!(world.read(writer), ["PUBACK m7 0x87"]);
+    assert!(world.read(writer)[0].starts_with("PUBACK m7 0x87"));
     assert_eq!(world.read(reader), ["PUBLISH a '1'"], "2 isn't for it");
     world.inject("b", "4", Q0);
     assert_eq!(world.read(reader), ["PUBLISH b '4'"]);

@@ -81,6 +81,9 @@ pub(super) struct Flight {
 pub(super) struct Link {
     pub(super) version: Version,
     pub(super) window: usize,
+    pub(super) byte_window: usize,
+    /// It wants reason strings.
+    pub(super) wants_reasons: bool,
     /// One and a half times the keep alive; 0: none.
     pub(super) patience: Millis,
     pub(super) heard: Millis,
@@ -107,19 +110,23 @@ pub(super) struct Ledger {
     pub(super) waiting: VecDeque<Delivery>,
     /// What was sent or has vanished in the event that is looked at.
     pub(super) loose: VecDeque<Delivery>,
+    /// What the broker holds, from where is yet to be seen.
+    strange: VecDeque<publication::Delivery>,
     pub(super) flying: BTreeMap<u16, Flight>,
     pub(super) max_packet_size: usize,
     pub(super) version: Option<Version>,
     sent: u64,
-    /// How many were sent for the first time since the last look.
-    pub(super) sent_now: usize,
+    /// How many have left the queue since the last look.
+    pub(super) left: usize,
 }
 
 impl Link {
-    pub(super) fn new(version: Version, window: u16, now: Millis) -> Self {
+    pub(super) fn new(version: Version, now: Millis) -> Self {
         Self {
             version,
-            window: window.into(),
+            window: 0,
+            byte_window: usize::MAX,
+            wants_reasons: true,
             patience: 0,
             heard: now,
             expiry_fixed: false,
@@ -241,7 +248,8 @@ impl Ledger {
             self.give_up(link);
             let resend = &link.resend;
             assert!(resend.is_empty(), "before {resend:?} is sent again: {name}");
-            assert!(self.flying.len() < link.window, "no room for {name}");
+            let room = self.has_room(link, seen.payload.len());
+            assert!(room, "no room for {name}");
         }
         let version = link.version;
         let here = |d: &Delivery| {
@@ -269,7 +277,7 @@ impl Ledger {
             assert!(*last <= delivery.number, "order: {name}");
             *last = delivery.number;
         }
-        self.sent_now += 1;
+        self.left += 1;
         if first {
             self.sent += 1;
             let flight = Flight {
@@ -286,6 +294,8 @@ impl Ledger {
 
     fn send_again(&mut self, link: &mut Link, seen: &Seen, now: Millis, name: &str) {
         assert!(seen.dup, "again without DUP: {name}");
+        let room = self.has_room(link, seen.payload.len());
+        assert!(room, "no room for {name}");
         self.resend(link, seen.id, name);
         let flight = &self.flying[&seen.id];
         assert!(!flight.released, "released: {name}");
@@ -295,8 +305,6 @@ impl Ledger {
             flight.delivery.is_like(seen)
         };
         assert!(same, "not {:?}: {name}", flight.delivery);
-        let outstanding = self.flying.len() - link.resend.len();
-        assert!(outstanding <= link.window, "no room for {name}");
     }
 
     /// The next to be sent again is this one.
@@ -331,6 +339,16 @@ impl Ledger {
         flight.released = true;
     }
 
+    /// Whether the client takes one more of that size before it acknowledges.
+    /// What is yet to be sent again doesn't count.
+    fn has_room(&self, link: &Link, size: usize) -> bool {
+        let flights = self.flying.iter();
+        let out = flights.filter(|(id, _)| !link.resend.contains(id));
+        let bytes: usize = out.map(|(_, f)| f.delivery.message.payload.len()).sum();
+        self.flying.len() - link.resend.len() < link.window
+            && (bytes == 0 || bytes + size <= link.byte_window)
+    }
+
     /// The client has heard a message; `new`: it has none by that identifier.
     pub(super) fn hear(&mut self, id: u16, new: bool) {
         let flight = self.flying.get_mut(&id).expect("it is in flight");
@@ -361,28 +379,43 @@ impl Ledger {
 
     /// Sorts out what the broker holds for the session; the rest was sent or
     /// has vanished. Where the same is owed twice, the later is held.
-    pub(super) fn sort_out(
-        &mut self,
-        who: Who,
-        held: &[&publication::Delivery],
-        pending: &mut Vec<Pending>,
-    ) {
+    pub(super) fn sort_out(&mut self, held: &[&publication::Delivery]) {
         self.loose = std::mem::take(&mut self.waiting);
         let mut bound = u64::MAX;
         for held in held.iter().rev() {
             let is_held = |d: &Delivery| d.is_held(held);
             let in_order = |d: &Delivery| d.number <= bound && is_held(d);
             let index = self.loose.iter().rposition(in_order);
-            let delivery = match index.or_else(|| self.loose.iter().rposition(is_held)) {
-                Some(index) => self.loose.remove(index),
-                None => take_offer(pending, who, is_held),
+            let index = index.or_else(|| self.loose.iter().rposition(is_held));
+            let Some(delivery) = index.and_then(|index| self.loose.remove(index)) else {
+                self.strange.push_front((*held).clone());
+                continue;
             };
-            let delivery = delivery.unwrap_or_else(|| panic!("{held:?} waits for {who}"));
             if delivery.group.is_none() {
                 bound = delivery.number;
             }
             self.waiting.push_front(delivery);
         }
+    }
+
+    /// What the broker holds beyond that has come from a shared group.
+    pub(super) fn take_in(&mut self, who: Who, pending: &mut Vec<Pending>) {
+        for held in self.strange.drain(..) {
+            let offer = take_offer(pending, who, |offer| offer.is_held(&held));
+            let delivery = offer.unwrap_or_else(|| panic!("{held:?} waits for {who}"));
+            self.waiting.push_back(delivery);
+        }
+    }
+
+    /// What of shared groups the client may not read any more: it goes to other
+    /// members.
+    pub(super) fn forbidden(&mut self, may_read: impl Fn(&str) -> bool) -> Vec<Delivery> {
+        let all = std::mem::take(&mut self.loose);
+        let is_forbidden = |d: &Delivery| d.group.is_some() && !may_read(&d.message.topic);
+        let (forbidden, others): (VecDeque<_>, _) = all.into_iter().partition(is_forbidden);
+        self.left += forbidden.len();
+        self.loose = others;
+        forbidden.into()
     }
 
     /// Compares what is in flight with how many the broker holds.
@@ -394,14 +427,13 @@ impl Ledger {
     }
 
     /// Whether what waits has to wait, for the window. `head`: what the first
-    /// of it is.
-    pub(super) fn must_wait(&self, link: &Link, head: Option<QoS>) -> bool {
-        let outstanding = self.flying.len() - link.resend.len();
-        let window = outstanding >= link.window;
-        if !link.resend.is_empty() {
-            return window;
+    /// of it is, with its size.
+    pub(super) fn must_wait(&self, link: &Link, head: Option<(QoS, usize)>) -> bool {
+        if let Some(id) = link.resend.front() {
+            let size = self.flying[id].delivery.message.payload.len();
+            return !self.has_room(link, size);
         }
-        head.is_none_or(|qos| window && qos != QoS::AtMostOnce)
+        head.is_none_or(|(qos, size)| qos != QoS::AtMostOnce && !self.has_room(link, size))
     }
 
     /// What another member of a shared group gets when the session ends: what

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::ledger::{Ledger, Link, Message, Pending};
+use super::ledger::{Delivery, Ledger, Link, Message, Pending};
 use super::rules::Rules;
 use crate::broker::Millis;
 use crate::codec::{Connect, Disconnect, Packet, Property, QoS, SubscriptionOptions, Version};
@@ -43,6 +43,14 @@ pub(super) struct Session {
     will: Option<Will>,
 }
 
+/// A retained message.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) message: Rc<Message>,
+    /// The listener that its publisher came by.
+    pub(super) listener: usize,
+}
+
 #[derive(Debug)]
 pub(super) struct Group {
     /// A group that comes again by the same name is another one.
@@ -67,7 +75,7 @@ pub(super) struct Model {
     pub(super) sessions: BTreeMap<Who, Session>,
     /// Connections, until the simulation takes them away.
     pub(super) links: BTreeMap<Who, Link>,
-    pub(super) retained: BTreeMap<String, Rc<Message>>,
+    pub(super) retained: BTreeMap<String, Kept>,
     pub(super) groups: BTreeMap<String, Group>,
     pub(super) last_group: u32,
     pub(super) pending: Vec<Pending>,
@@ -113,7 +121,9 @@ impl Model {
         if let Some((v3, v5)) = self.refuse(connect, listener) {
             let code = if version == Version::V5 { Some(v5) } else { v3 };
             self.counts.packets_sent += usize::from(code.is_some());
-            return (code.map(|code| format!("CONNACK 0x{code:02X}")), None);
+            let reasons = property!(connect.properties, RequestProblemInformation) != Some(0);
+            let why = why_denied(v5, version, reasons);
+            return (code.map(|code| format!("CONNACK 0x{code:02X}{why}")), None);
         }
         if self.sessions.get(&who).is_some_and(|s| s.connected) {
             self.part(who, true);
@@ -168,7 +178,10 @@ impl Model {
             delay: Millis::from(property!(will.properties, WillDelayInterval).unwrap_or(0)) * 1000,
             due: NEVER,
         });
-        let mut link = Link::new(version, window, self.now);
+        let mut link = Link::new(version, self.now);
+        link.window = window.into();
+        link.byte_window = settings.max_inflight_bytes;
+        link.wants_reasons = property!(connect.properties, RequestProblemInformation) != Some(0);
         link.patience = Millis::from(keep_alive) * 1500;
         link.expiry_fixed = asked.unwrap_or(0) == 0;
         session.ledger.resume(&mut link);
@@ -273,10 +286,11 @@ impl Model {
     fn publish_will(&mut self, listener: usize, will: Will) {
         if self.rules.may_write(listener, &will.message.topic) {
             let expires = will.expiry.map(|s| self.now + Millis::from(s) * 1000);
-            self.route(Message {
+            let message = Message {
                 expires,
                 ..will.message
-            });
+            };
+            self.route(message, listener);
         }
     }
 
@@ -294,7 +308,12 @@ impl Model {
         }
         self.gone += session.ledger.waiting.len() as u64;
         self.withdraw_offers(who);
-        for orphan in session.ledger.orphans() {
+        self.offer_again(session.ledger.orphans());
+    }
+
+    /// What of shared groups its receiver doesn't get is for other members.
+    pub(super) fn offer_again(&mut self, orphans: Vec<Delivery>) {
+        for orphan in orphans {
             self.number += 1;
             let mut groups = self.groups.values();
             let group = groups.find(|group| Some(group.number) == orphan.group);
@@ -355,7 +374,8 @@ impl Model {
         if let Some(interval) = self.rules.settings.retain_expiry_interval
             && now.is_multiple_of(interval)
         {
-            self.retained.retain(|_, message| !message.is_expired(now));
+            self.retained
+                .retain(|_, kept| !kept.message.is_expired(now));
         }
     }
 
@@ -455,6 +475,17 @@ impl Model {
             ("publish/messages/received", self.counts.publish_received),
             ("publish/messages/sent", self.counts.publish_sent),
         ]
+    }
+}
+
+/// The reason string, where rights are denied: no access control list here has
+/// rules that deny, so none that allow is always it.
+pub(super) fn why_denied(reason: Refused, version: Version, wanted: bool) -> &'static str {
+    match reason {
+        0x87 if version == Version::V5 && wanted => {
+            " ReasonString(\"no rule of the access control list allows it\")"
+        }
+        _ => "",
     }
 }
 

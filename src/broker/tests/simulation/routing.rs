@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::ledger::{Delivery, Message, Pending};
-use super::model::{Group, Model, Refused, Wanted, Who};
+use super::model::{Group, Kept, Model, Refused, Wanted, Who, why_denied};
 use super::seen::Seen;
 use crate::broker::Millis;
 use crate::codec::{
@@ -17,7 +17,7 @@ impl Model {
     pub(super) fn publish(&mut self, who: Who, publish: &Publish<'_>) -> Result<(), Refused> {
         self.counts.publish_received += 1;
         let link = self.links.get_mut(&who).unwrap();
-        let version = link.version;
+        let (version, wants_reasons) = (link.version, link.wants_reasons);
         let session = self.sessions.get_mut(&who).unwrap();
         let listener = &self.rules.listeners[session.listener];
         let alias = property!(publish.properties, TopicAlias);
@@ -33,7 +33,10 @@ impl Model {
         }
         let id = seen.id;
         let answer = |kind: &str, reason: u8| match reason {
-            1.. if version == Version::V5 => format!("{kind} m{id} 0x{reason:02X}"),
+            1.. if version == Version::V5 => {
+                let why = why_denied(reason, version, wants_reasons);
+                format!("{kind} m{id} 0x{reason:02X}{why}")
+            }
             _ => format!("{kind} m{id}"),
         };
         if seen.qos == QoS::ExactlyOnce {
@@ -57,7 +60,7 @@ impl Model {
                 link.unreleased.insert(id);
             }
             let expires = seen.expiry.map(|s| self.now + Millis::from(s) * 1000);
-            let matched = self.route(Message {
+            let message = Message {
                 publisher: who,
                 topic: seen.topic,
                 payload: seen.payload,
@@ -65,7 +68,9 @@ impl Model {
                 retain: seen.retain,
                 tagged: seen.tagged,
                 expires,
-            });
+            };
+            let listener = session.listener;
+            let matched = self.route(message, listener);
             if matched || seen.qos != QoS::AtLeastOnce {
                 0
             } else {
@@ -107,7 +112,8 @@ impl Model {
 
     pub(super) fn subscribe(&mut self, who: Who, packet: &Subscribe<'_>) {
         let id = property!(packet.properties, SubscriptionIdentifier);
-        let mut codes = Vec::new();
+        let (mut codes, mut refused) = (Vec::new(), 0);
+        let v5 = self.links[&who].version == Version::V5;
         for request in &packet.requests {
             let session = self.sessions.get_mut(&who).unwrap();
             let most = self.rules.listeners[session.listener].max_qos;
@@ -115,9 +121,18 @@ impl Model {
                 qos: request.options.qos.min(most),
                 ..request.options
             };
-            codes.push(options.qos as u8);
             let (filter, wanted) = (request.filter, Wanted { options, id });
-            if filter.starts_with("$share/") {
+            let (group, unshared) = match filter.strip_prefix("$share/") {
+                None => (false, filter),
+                Some(rest) => (true, rest.split_once('/').unwrap().1),
+            };
+            if !self.rules.may_subscribe(session.listener, unshared) {
+                codes.push(if v5 { 0x87 } else { 0x80 });
+                refused += 1;
+                continue;
+            }
+            codes.push(options.qos as u8);
+            if group {
                 let group = self.groups.entry(filter.into()).or_insert_with(|| {
                     self.last_group += 1;
                     let (number, members) = (self.last_group, BTreeMap::new());
@@ -133,7 +148,19 @@ impl Model {
                 _ => {}
             }
         }
-        self.answer(who, format!("SUBACK m{} {codes:?}", packet.packet_id));
+        let mut line = format!("SUBACK m{} {codes:?}", packet.packet_id);
+        if refused > 0 {
+            line += why_denied(
+                0x87,
+                self.links[&who].version,
+                self.links[&who].wants_reasons,
+            );
+        }
+        if refused > 1 && line.ends_with("\")") {
+            line.truncate(line.len() - 2);
+            line += &format!(" (the first of {refused} that are refused)\")");
+        }
+        self.answer(who, line);
     }
 
     fn send_retained(&mut self, who: Who, filter: &str, wanted: Wanted) {
@@ -141,11 +168,13 @@ impl Model {
         let (now, number) = (self.now, self.number);
         // Those that have expired are forgotten on this occasion.
         let gone =
-            |name: &str, message: &Message| topic::matches(filter, name) && message.is_expired(now);
-        self.retained.retain(|name, message| !gone(name, message));
+            |name: &str, kept: &Kept| topic::matches(filter, name) && kept.message.is_expired(now);
+        self.retained.retain(|name, kept| !gone(name, kept));
         let session = self.sessions.get_mut(&who).unwrap();
-        for (name, message) in &self.retained {
-            if topic::matches(filter, name) {
+        for (name, Kept { message, listener }) in &self.retained {
+            let may_still =
+                !self.rules.settings.check_retain_source || self.rules.may_write(*listener, name);
+            if topic::matches(filter, name) && may_still {
                 session.ledger.waiting.push_back(Delivery {
                     message: Rc::clone(message),
                     qos: self.rules.granted(wanted.options.qos, message.qos),
@@ -189,14 +218,15 @@ impl Model {
 
     /// A message is kept if it is retained, and goes to all who subscribed.
     /// Returns whether anybody has.
-    pub(super) fn route(&mut self, message: Message) -> bool {
+    pub(super) fn route(&mut self, message: Message, listener: usize) -> bool {
         self.number += 1;
         let message = Rc::new(message);
         if message.retain && message.payload.is_empty() {
             self.retained.remove(&message.topic);
         } else if message.retain {
             let name = message.topic.clone();
-            self.retained.insert(name, Rc::clone(&message));
+            let message = Rc::clone(&message);
+            self.retained.insert(name, Kept { message, listener });
         }
         let mut matched = false;
         for (who, session) in &mut self.sessions {
@@ -243,12 +273,17 @@ impl Model {
         matched
     }
 
-    /// Somebody who is there gets it; somebody who is away, if nobody is.
+    /// Somebody who is there gets it, of those who may read it; somebody who is
+    /// away, if nobody is.
     pub(super) fn offers(&self, group: &Group, message: &Rc<Message>, born: u64) -> Pending {
         let here = |who: &Who| self.sessions[who].connected;
-        let somebody = group.members.keys().any(here);
+        let may_read = |who: &Who| {
+            let listener = self.sessions[who].listener;
+            self.rules.may_read(listener, &message.topic)
+        };
+        let somebody = group.members.keys().any(|who| here(who) && may_read(who));
         let members = group.members.iter();
-        let chosen = members.filter(|(who, _)| !somebody || here(who));
+        let chosen = members.filter(|(who, _)| may_read(who) && (!somebody || here(who)));
         let offer = |(who, wanted): (&Who, &Wanted)| {
             let delivery = Delivery {
                 message: Rc::clone(message),

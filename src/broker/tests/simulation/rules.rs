@@ -11,6 +11,7 @@ use crate::auth::Acl;
 use crate::broker::{Millis, Policy, Settings};
 use crate::codec::QoS;
 use crate::config::LogTypes;
+use crate::topic;
 
 /// Topics beginning with `$s/` and `$t/` are for shared subscriptions alone, and
 /// each for one group: who gets which copy could not be told otherwise.
@@ -45,6 +46,9 @@ pub(super) struct Rules {
 pub(super) struct Listener {
     pub(super) max_qos: QoS,
     pub(super) max_topic_alias: u16,
+    max_topic_alias_broker: u16,
+    /// Whether subscriptions in vain are refused.
+    check_subscribe: bool,
     /// `None`: everything is allowed.
     pub(super) rights: Option<Rights>,
 }
@@ -65,7 +69,7 @@ impl Rules {
             upgrade_outgoing_qos: random.chance(20),
             allow_duplicate_messages: random.chance(70),
             retain_available: random.chance(90),
-            max_topic_alias_broker: random.pick(&[0, 2, 10]),
+            check_retain_source: random.chance(70),
             sys_interval: random.pick(&[0, 10_000]),
             max_queued_messages: usize::MAX,
             log: LogTypes::NONE,
@@ -74,6 +78,9 @@ impl Rules {
         if narrow {
             settings.max_queued_messages = random.pick(&[1, 3, 10]);
             settings.max_queued_bytes = random.pick(&[usize::MAX, 3_000]);
+        }
+        if random.chance(20) {
+            settings.max_inflight_bytes = 2_050;
         }
         if random.chance(20) {
             settings.max_session_expiry = 30_000;
@@ -90,11 +97,15 @@ impl Rules {
         let open = Listener {
             max_qos: QoS::ExactlyOnce,
             max_topic_alias: 10,
+            max_topic_alias_broker: random.pick(&[0, 2, 10]),
+            check_subscribe: false,
             rights: None,
         };
         let strict = Listener {
             max_qos: random.pick(&[QoS::ExactlyOnce, QoS::ExactlyOnce, QoS::AtLeastOnce]),
             max_topic_alias: random.pick(&[0, 2]),
+            max_topic_alias_broker: random.pick(&[0, 2, 10]),
+            check_subscribe: random.chance(30),
             rights: Some(Rights::new(random)),
         };
         Self {
@@ -109,6 +120,8 @@ impl Rules {
             listener: number,
             max_qos: listener.max_qos as u8,
             max_topic_alias: listener.max_topic_alias,
+            max_topic_alias_broker: listener.max_topic_alias_broker,
+            acl_check_subscribe: listener.check_subscribe,
             acl: listener
                 .rights
                 .as_ref()
@@ -125,6 +138,14 @@ impl Rules {
     pub(super) fn may_write(&self, listener: usize, topic: &str) -> bool {
         let rights = &self.listeners[listener].rights;
         rights.as_ref().is_none_or(|r| r.write.contains(topic))
+    }
+
+    /// Whether a subscription could bring something.
+    pub(super) fn may_subscribe(&self, listener: usize, filter: &str) -> bool {
+        let listener = &self.listeners[listener];
+        let rights = listener.rights.as_ref();
+        let rights = rights.filter(|_| listener.check_subscribe);
+        rights.is_none_or(|r| r.read.iter().any(|name| topic::matches(filter, name)))
     }
 
     /// 0 is none at all.

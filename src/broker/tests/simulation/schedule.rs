@@ -147,6 +147,9 @@ impl Simulation {
             connect = with(connect, Property::SessionExpiryInterval(seconds));
             connect = with(connect, Property::ReceiveMaximum(receive_maximum));
             connect = with(connect, Property::TopicAliasMaximum(alias_maximum));
+            if random.chance(10) {
+                connect = with(connect, Property::RequestProblemInformation(0));
+            }
             if random.chance(30) {
                 let size = random.pick(&[100, 2_050, 1_000_000]);
                 maximum_packet_size = size as usize;
