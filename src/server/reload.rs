@@ -81,6 +81,7 @@ impl fmt::Display for Place {
             Bind::Any => {}
             Bind::Loopback => f.write_str(" localhost")?,
             Bind::Host(host) => write!(f, " {host}")?,
+            Bind::Unix(path) => write!(f, " {}", path.display())?,
         }
         f.write_str("`")
     }
