@@ -158,7 +158,9 @@ impl Actor {
             if let Some(index) = known {
                 properties.push(Property::TopicAlias(index as u16 + 1));
                 topic = "";
-            } else if self.aliased.len() < self.most_aliases && flight.payload.len() % 2 == 0 {
+            } else if self.aliased.len() < self.most_aliases
+                && flight.payload.len().is_multiple_of(2)
+            {
                 self.aliased.push(topic);
                 properties.push(Property::TopicAlias(self.aliased.len() as u16));
             }
@@ -223,18 +225,18 @@ impl Actor {
         for flight in &mut flights {
             flight.out &= !again;
         }
-        let mut out = flights.iter().filter(|flight| flight.out).count();
+        let mut free = self.quota - flights.iter().filter(|flight| flight.out).count();
         for flight in flights.iter_mut().filter(|flight| !flight.out) {
             if flight.released {
                 self.write_ack(AckKind::PubRel, flight.id, ReasonCode::SUCCESS);
-            } else if out < self.quota {
+            } else if free > 0 {
                 self.write_flight(flight, flight.sent);
                 flight.sent = true;
             } else {
                 break;
             }
             flight.out = true;
-            out += 1;
+            free = free.saturating_sub(1);
         }
         self.flights = flights;
     }

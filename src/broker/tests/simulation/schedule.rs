@@ -58,13 +58,13 @@ impl Simulation {
         let choice = random.below(1000);
         if actor.connection.is_none() {
             match choice {
-                0..400 => self.connect(who, None),
+                0..400 => self.connect(who, false),
                 _ => self.pass_some(choice),
             }
             return;
         }
         match choice {
-            0..15 => self.connect(who, None),
+            0..15 => self.connect(who, false),
             15..35 => self.cut(who),
             35..45 => self.disconnect(who),
             45..52 => {
@@ -122,8 +122,7 @@ impl Simulation {
     }
 
     /// `for_ever`: whatever the session holds is to be heard.
-    pub(super) fn connect(&mut self, who: Who, for_ever: Option<()>) {
-        let for_ever = for_ever.is_some();
+    pub(super) fn connect(&mut self, who: Who, for_ever: bool) {
         let random = &mut self.random;
         let actor = &mut self.actors[who - 1];
         let version = random.pick(&VERSIONS);
@@ -131,9 +130,10 @@ impl Simulation {
         let clean_start = !for_ever && random.chance(20) || actor.forgetful;
         let mut connect = Connect {
             clean_start,
-            keep_alive: match for_ever {
-                true => 0,
-                false => random.pick(&[0, 0, 0, 0, 2, 10, 60]),
+            keep_alive: if for_ever {
+                0
+            } else {
+                random.pick(&[0, 0, 0, 0, 2, 10, 60])
             },
             ..hello(version, &name)
         };
@@ -349,7 +349,7 @@ impl Simulation {
             for who in 1..=self.actors.len() {
                 let away = self.model.sessions.get(&who).is_some_and(|s| !s.connected);
                 if away {
-                    self.connect(who, Some(()));
+                    self.connect(who, true);
                     busy = true;
                 }
                 let before = self.world.core.peers.stats;
