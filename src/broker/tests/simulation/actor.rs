@@ -225,7 +225,8 @@ impl Actor {
         for flight in &mut flights {
             flight.out &= !again;
         }
-        let mut free = self.quota - flights.iter().filter(|flight| flight.out).count();
+        let out = flights.iter().filter(|flight| flight.out).count();
+        let mut free = self.quota.saturating_sub(out);
         for flight in flights.iter_mut().filter(|flight| !flight.out) {
             if flight.released {
                 self.write_ack(AckKind::PubRel, flight.id, ReasonCode::SUCCESS);
