@@ -20,6 +20,7 @@
 //! | `subscriptions.rs` | who is interested in what; routes |
 //! | `retained.rs` | the last message of each topic |
 //! | `session.rs`, `connection.rs`, `publication.rs` | what the names say |
+//! | `reload.rs` | new settings, limits and rights while clients are connected |
 //! | `timers.rs`, `sys.rs`, `stats.rs` | time, `$SYS`, figures |
 //! | `settings.rs`, `refusal.rs` | limits and rights, refusals |
 //! | `denial.rs` | rights that are denied, and how often the log hears of it |
@@ -37,6 +38,7 @@ mod proof;
 mod publication;
 mod publish;
 mod refusal;
+mod reload;
 mod retained;
 mod session;
 mod settings;
@@ -60,12 +62,13 @@ pub use connection::ConnectionId;
 pub use denial::Denial;
 pub use proof::{ProofRequest, auth};
 pub use refusal::Refusal;
+pub use reload::{Grounds, Guest};
 pub use settings::{Policy, Settings};
 pub use timers::Millis;
 
-use crate::codec::{Ack, AckKind, Disconnect, Packet, Properties, ReasonCode, Version};
+use crate::codec::{Ack, AckKind, Disconnect, Packet, Properties, QoS, ReasonCode, Version};
 use crate::config::LogType;
-use connection::{Connection, Stage};
+use connection::{Connection, Promised, Stage};
 use memory::Ledger;
 use peers::Peers;
 use retained::Retained;
@@ -111,6 +114,17 @@ pub struct Effects {
     pub wake: Vec<ConnectionId>,
     /// Log lines.
     pub log: Vec<(LogType, String)>,
+}
+
+/// One subscription, as [`Core::subscriptions`] tells it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Subscribed {
+    /// The topic filter, with `$share/` and the group where it is shared.
+    pub filter: String,
+    /// Whose it is.
+    pub client_id: Arc<str>,
+    /// The granted QoS.
+    pub qos: QoS,
 }
 
 /// What a connection has to do next.
@@ -219,6 +233,9 @@ impl Core {
             patience: 0,
             heard: now,
             max_packet_size: usize::MAX,
+            receive_maximum: u16::MAX,
+            promised: Promised::default(),
+            grounds: Grounds::None,
             expiry_fixed: false,
             received_aliases: None,
             assigned_aliases: None,
@@ -428,6 +445,11 @@ impl Core {
         }
     }
 
+    /// A connection brought the bytes of its CONNECT, for the figures.
+    pub fn count_received(&mut self, bytes: usize) {
+        self.peers.stats.bytes_received += bytes as u64;
+    }
+
     /// A connection brought a part of a packet.
     pub fn hear(&mut self, now: Millis, id: ConnectionId) {
         if let Some(connection) = self.peers.connection(id) {
@@ -494,13 +516,38 @@ impl Core {
         self.peers.end(id);
     }
 
-    /// Ends all connections, for the end of the broker.
+    /// Ends all connections, for the end of the broker. All wills are due now,
+    /// and those who are connected still get them.
     pub fn shut_down(&mut self, now: Millis) {
         self.peers.now = now;
+        self.publish_all_wills();
         let ids: Vec<_> = self.peers.connections.iter().map(|(_, c)| c.id).collect();
         for id in ids {
             self.close(id, Refusal::ShuttingDown);
         }
+    }
+
+    /// The number of clients that are connected.
+    pub fn connected(&self) -> usize {
+        self.connected
+    }
+
+    /// Who has subscribed to what, in no particular order.
+    pub fn subscriptions(&self) -> Vec<Subscribed> {
+        let mut all = Vec::new();
+        self.subscriptions.for_each(|filter, group, session, qos| {
+            if let Some(session) = self.peers.sessions.get(session.slot as usize) {
+                all.push(Subscribed {
+                    filter: group.map_or_else(
+                        || filter.to_owned(),
+                        |group| format!("$share/{group}/{filter}"),
+                    ),
+                    client_id: Arc::clone(&session.client_id),
+                    qos,
+                });
+            }
+        });
+        all
     }
 
     /// When [`tick`](Self::tick) has something to do.

@@ -265,8 +265,9 @@ impl Peers {
         else {
             return;
         };
+        let alike = fanout.is_seen_alike(&session.policy.mount_point);
         if target.no_local && fanout.publisher == Some(target.session)
-            || session.policy.seen(fanout.topic).is_none()
+            || !alike && session.policy.seen(fanout.topic).is_none()
         {
             return;
         }
@@ -298,7 +299,7 @@ impl Peers {
             }
             return;
         };
-        let plain = fanout.is_seen_alike(&connection.policy.mount_point)
+        let plain = alike
             && (connection.version != Version::V5
                 || target.ids.as_slice().is_empty() && connection.assigned_aliases.is_none());
         let roomy = connection.outbox.len() < SOFT_LIMIT;

@@ -9,6 +9,7 @@ mod limits;
 mod memory;
 mod mounts;
 mod pressure;
+mod reload;
 mod retained;
 mod rights;
 mod sessions;
