@@ -1,11 +1,12 @@
 //! What happens, in which order: clients, the network and time.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::actor::{Actor, Heard};
 use super::model::{Model, Who};
 use super::random::Random;
-use super::rules::{Rights, Rules, will_topic};
+use super::rules::{Rules, will_topic};
 use crate::broker::tests::harness::*;
 use crate::broker::{Batch, Decision, Millis, Policy};
 use crate::codec::{Connect, Disconnect, Packet, Properties, Property, ReasonCode};
@@ -85,7 +86,7 @@ impl Simulation {
                 let count = random.below(actor.owes_acks() + 1);
                 self.acknowledge(who, count);
             }
-            928..930 => self.change_rights(),
+            928..931 => self.reconfigure(),
             _ => self.pass_some(choice),
         }
     }
@@ -329,12 +330,15 @@ impl Simulation {
         self.world.core.give_back(work.bytes);
     }
 
-    /// Somebody gives other rights to the clients of the second listener.
-    fn change_rights(&mut self) {
-        let rights = Rights::new(&mut self.random);
-        self.model.rules.listeners[1].rights = Some(rights);
-        self.policies[1] = self.model.rules.policy(1);
-        self.world.replace_policy(&self.policies[1]);
+    /// Somebody changes the configuration.
+    fn reconfigure(&mut self) {
+        let rules = &mut self.model.rules;
+        rules.change(&mut self.random);
+        self.policies[1] = rules.policy(1);
+        let policies = self.policies.iter().cloned().map(Arc::new);
+        let policies: Vec<_> = policies.collect();
+        let (now, settings) = (self.world.now, rules.settings.clone());
+        self.world.core.reconfigure(now, settings, &policies);
         self.settle();
     }
 
