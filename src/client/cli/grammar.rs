@@ -17,6 +17,9 @@ const OUTPUT: &str = "Output";
 const END: &str = "When to end";
 const GENERAL: &str = "General";
 
+const ENVIRONMENT: &str = "Each option is an environment variable, too, such as MQTT_HOST or MQTT_WILL_TOPIC; the manual has \
+     them all. They rank below the options file, and that below the command line.";
+
 /// The grammar of `mqtt-pub`.
 pub fn pub_command() -> Command {
     base(
@@ -45,6 +48,15 @@ pub fn pub_command() -> Command {
             "max_inflight",
             "The most messages of QoS 1 and 2 that may be unacknowledged [default: 20]",
         ),
+        encode(),
+        long_value(
+            "retry",
+            "seconds",
+            "Go on for so many seconds where the broker can't be reached or the connection is lost; without a number, for ever",
+        )
+        .num_args(0..=1)
+        .allow_hyphen_values(false)
+        .default_missing_value("forever"),
     ])
 }
 
@@ -59,27 +71,76 @@ pub fn sub_command() -> Command {
         )
         .next_help_heading(SUBSCRIPTIONS)
         .args([
-            value("topic", 't', "topic", "topic", "A topic to subscribe to; + and # are wildcards. May be repeated")
-                .action(ArgAction::Append),
-            value("unsubscribe", 'U', "unsubscribe", "unsubscribe topic", "A topic to unsubscribe from, in a session that was kept. May be repeated")
-                .action(ArgAction::Append),
+            value(
+                "topic",
+                't',
+                "topic",
+                "topic",
+                "A topic to subscribe to; + and # are wildcards. May be repeated",
+            )
+            .action(ArgAction::Append),
+            value(
+                "unsubscribe",
+                'U',
+                "unsubscribe",
+                "unsubscribe topic",
+                "A topic to unsubscribe from, in a session that was kept. May be repeated",
+            )
+            .action(ArgAction::Append),
             qos("The highest quality of service of the deliveries: 0, 1 or 2 [default: 0]"),
-            long_flag("retain-as-published", "Keep the retain flag of messages as it was published (MQTT 5)"),
-            long_value("retain-handling", "always, new or never", "When the broker sends retained messages: at each subscription, at a new one, or never (MQTT 5)"),
+            long_flag(
+                "retain-as-published",
+                "Keep the retain flag of messages as it was published (MQTT 5)",
+            ),
+            retain_handling(),
         ]),
     )
     .next_help_heading(OUTPUT)
     .args([
-        value("filter-out", 'T', "filter-out", "topic filter", "Don't print messages of these topics. May be repeated")
-            .action(ArgAction::Append),
-        long_flag("retained-only", "Print retained messages only, and end with the first that is not"),
-        long_flag("remove-retained", "Have the broker forget each retained message that arrives"),
-        long_value("random-filter", "chance", "Print only so many percent of the messages (0.1 to 100)"),
+        value(
+            "filter-out",
+            'T',
+            "filter-out",
+            "topic filter",
+            "Don't print messages of these topics. May be repeated",
+        )
+        .action(ArgAction::Append),
+        long_flag(
+            "retained-only",
+            "Print retained messages only, and end with the first that is not",
+        ),
+        long_flag(
+            "remove-retained",
+            "Have the broker forget each retained message that arrives",
+        ),
+        long_flag(
+            "dry-run",
+            "With --remove-retained: remove nothing, only tell how many it would be",
+        ),
+        long_value(
+            "random-filter",
+            "chance",
+            "Print only so many percent of the messages (0.1 to 100)",
+        ),
+        flag(
+            "watch",
+            'w',
+            "watch",
+            "Show the newest message of each topic in a line of its own (on a terminal)",
+        ),
+        long_flag(
+            "message-rate",
+            "Print no messages, but each second how many there were",
+        ),
     ])
     .next_help_heading(END)
     .args([
         short_value("count", 'C', "count", "End after so many messages"),
-        short_flag("exit-after-subscribe", 'E', "End when the broker has acknowledged the subscriptions"),
+        short_flag(
+            "exit-after-subscribe",
+            'E',
+            "End when the broker has acknowledged the subscriptions",
+        ),
         timeout(),
     ])
 }
@@ -103,8 +164,12 @@ pub fn rr_command() -> Command {
             flag("stdin-file", 's', "stdin-file", "The request is all of standard input"),
             flag("null-message", 'n', "null-message", "An empty request"),
             qos("The quality of service, both ways: 0, 1 or 2 [default: 0]"),
+            retain_handling(),
+            encode(),
         ]),
     )
+    .next_help_heading(OUTPUT)
+    .arg(long_flag("latency", "Print how long the response took, too"))
     .next_help_heading(END)
     .arg(timeout())
 }
@@ -132,6 +197,9 @@ fn base(name: &'static str, about: &'static str, usage: &'static str) -> Command
                 .value_hint(ValueHint::Username),
             value("password", 'P', "pw", "password", "The password; anyone on this machine can see it while the program runs")
                 .value_parser(value_parser!(std::ffi::OsString)),
+            long_value("password-file", "file", "The password is the first line of this file")
+                .value_hint(ValueHint::FilePath),
+            long_flag("ask-password", "Ask for the password on the terminal"),
             value("protocol-version", 'V', "protocol-version", "version", "The version of MQTT: 31, 311 or 5, also as mqttv31, mqttv311 or mqttv5 [default: 311; mqtt-rr: 5]"),
             value("keepalive", 'k', "keepalive", "keepalive", "Seconds of silence after which the client asks if the broker is there: 5 to 65535 [default: 60]"),
             long_flag("nodelay", "Send small messages at once; always on, kept for old scripts"),
@@ -169,6 +237,7 @@ fn base(name: &'static str, about: &'static str, usage: &'static str) -> Command
             Arg::new("version").long("version").action(ArgAction::Version).help("Print the version"),
         ])
         .args(refused::arguments())
+        .after_help(ENVIRONMENT)
 }
 
 /// What the tools that print messages have in common.
@@ -186,7 +255,10 @@ fn printing(command: Command) -> Command {
             "format",
             "Print messages in this format, such as '%I %t %p' or %j",
         ),
-        long_flag("pretty", "With %j and %J: print JSON on several lines"),
+        long_flag("pretty", "With %j, %J and --decode: print JSON on several lines; on a terminal, JSON has colours"),
+        long_flag("timestamp", "Print the time in front of each message"),
+        long_value("decode", "form", "The payload is json, hex, base64, cbor or msgpack: print what it says; cbor and msgpack as JSON"),
+        long_value("color", "when", "Colours: auto (on a terminal, unless NO_COLOR is set), always or never [default: auto]"),
         short_flag("no-newline", 'N', "Print no end of line after a message"),
         short_flag("no-retained", 'R', "Don't print retained messages"),
     ])
@@ -194,6 +266,22 @@ fn printing(command: Command) -> Command {
 
 fn qos(help: &'static str) -> Arg {
     value("qos", 'q', "qos", "QoS", help)
+}
+
+fn retain_handling() -> Arg {
+    long_value(
+        "retain-handling",
+        "always, new or never",
+        "When the broker sends retained messages: at each subscription, at a new one, or never (MQTT 5)",
+    )
+}
+
+fn encode() -> Arg {
+    long_value(
+        "encode",
+        "form",
+        "Send the message as json (checked and made compact), hex, base64, cbor or msgpack; what becomes cbor or msgpack is written as JSON",
+    )
 }
 
 fn timeout() -> Arg {
