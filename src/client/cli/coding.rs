@@ -7,11 +7,13 @@ use clap::ArgMatches;
 use serde_json::{Map, Number, Value};
 
 use super::connection::text;
-use super::failure::Failure;
 use super::json_text::{self, Layout};
 
 /// How deep arrays and maps may lie in each other, as in `serde_json`.
 const DEEPEST: usize = 128;
+
+/// The names of the forms.
+pub(super) const FORMS: [&str; 5] = ["json", "hex", "base64", "cbor", "msgpack"];
 
 /// A form of payloads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,20 +27,14 @@ pub(super) enum Coding {
 
 impl Coding {
     /// The value of `--encode` or `--decode`.
-    pub(super) fn of(matches: &ArgMatches, option: &str) -> Result<Option<Self>, Failure> {
-        Ok(Some(match text(matches, option) {
-            None => return Ok(None),
-            Some("json") => Self::Json,
-            Some("hex") => Self::Hex,
-            Some("base64") => Self::Base64,
-            Some("cbor") => Self::Cbor,
-            Some("msgpack") => Self::MsgPack,
-            Some(other) => {
-                return Err(Failure::usage(format_args!(
-                    "Invalid --{option} '{other}', it must be json, hex, base64, cbor or msgpack."
-                )));
-            }
-        }))
+    pub(super) fn of(matches: &ArgMatches, option: &str) -> Option<Self> {
+        Some(match text(matches, option)? {
+            "hex" => Self::Hex,
+            "base64" => Self::Base64,
+            "cbor" => Self::Cbor,
+            "msgpack" => Self::MsgPack,
+            _ => Self::Json,
+        })
     }
 
     fn name(self) -> &'static str {

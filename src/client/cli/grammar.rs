@@ -5,6 +5,8 @@
 
 use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 
+use super::coding;
+use super::paint;
 use super::properties;
 use super::refused;
 
@@ -22,7 +24,7 @@ const ENVIRONMENT: &str = "Each option is an environment variable, too, such as 
 
 /// The grammar of `mqtt-pub`.
 pub fn pub_command() -> Command {
-    base(
+    common(base(
         "mqtt-pub",
         "Publish MQTT messages on a topic, and exit",
         "mqtt-pub [-h host] [-p port] -t topic {-m message | -f file | -l | -n | -s} [options]\n       \
@@ -57,97 +59,99 @@ pub fn pub_command() -> Command {
         .num_args(0..=1)
         .allow_hyphen_values(false)
         .default_missing_value("forever"),
-    ])
+    ]))
 }
 
 /// The grammar of `mqtt-sub`.
 pub fn sub_command() -> Command {
-    printing(
-        base(
-            "mqtt-sub",
-            "Subscribe to MQTT topics, and print the messages that arrive",
-            "mqtt-sub [-h host] [-p port] -t topic... [options]\n       \
+    common(
+        printing(
+            base(
+                "mqtt-sub",
+                "Subscribe to MQTT topics, and print the messages that arrive",
+                "mqtt-sub [-h host] [-p port] -t topic... [options]\n       \
              mqtt-sub -L URL [-t topic]... [options]",
+            )
+            .next_help_heading(SUBSCRIPTIONS)
+            .args([
+                value(
+                    "topic",
+                    't',
+                    "topic",
+                    "topic",
+                    "A topic to subscribe to; + and # are wildcards. May be repeated",
+                )
+                .action(ArgAction::Append),
+                value(
+                    "unsubscribe",
+                    'U',
+                    "unsubscribe",
+                    "unsubscribe topic",
+                    "A topic to unsubscribe from, in a session that was kept. May be repeated",
+                )
+                .action(ArgAction::Append),
+                qos("The highest quality of service of the deliveries: 0, 1 or 2 [default: 0]"),
+                long_flag(
+                    "retain-as-published",
+                    "Keep the retain flag of messages as it was published (MQTT 5)",
+                ),
+                retain_handling(),
+            ]),
         )
-        .next_help_heading(SUBSCRIPTIONS)
+        .next_help_heading(OUTPUT)
         .args([
             value(
-                "topic",
-                't',
-                "topic",
-                "topic",
-                "A topic to subscribe to; + and # are wildcards. May be repeated",
+                "filter-out",
+                'T',
+                "filter-out",
+                "topic filter",
+                "Don't print messages of these topics. May be repeated",
             )
             .action(ArgAction::Append),
-            value(
-                "unsubscribe",
-                'U',
-                "unsubscribe",
-                "unsubscribe topic",
-                "A topic to unsubscribe from, in a session that was kept. May be repeated",
-            )
-            .action(ArgAction::Append),
-            qos("The highest quality of service of the deliveries: 0, 1 or 2 [default: 0]"),
             long_flag(
-                "retain-as-published",
-                "Keep the retain flag of messages as it was published (MQTT 5)",
+                "retained-only",
+                "Print retained messages only, and end with the first that is not",
             ),
-            retain_handling(),
+            long_flag(
+                "remove-retained",
+                "Have the broker forget each retained message that arrives",
+            ),
+            long_flag(
+                "dry-run",
+                "With --remove-retained: remove nothing, only tell how many it would be",
+            ),
+            long_value(
+                "random-filter",
+                "chance",
+                "Print only so many percent of the messages (0.1 to 100)",
+            ),
+            flag(
+                "watch",
+                'w',
+                "watch",
+                "Show the newest message of each topic in a line of its own (on a terminal)",
+            ),
+            long_flag(
+                "message-rate",
+                "Print no messages, but each second how many there were",
+            ),
+        ])
+        .next_help_heading(END)
+        .args([
+            short_value("count", 'C', "count", "End after so many messages"),
+            short_flag(
+                "exit-after-subscribe",
+                'E',
+                "End when the broker has acknowledged the subscriptions",
+            ),
+            timeout(),
         ]),
     )
-    .next_help_heading(OUTPUT)
-    .args([
-        value(
-            "filter-out",
-            'T',
-            "filter-out",
-            "topic filter",
-            "Don't print messages of these topics. May be repeated",
-        )
-        .action(ArgAction::Append),
-        long_flag(
-            "retained-only",
-            "Print retained messages only, and end with the first that is not",
-        ),
-        long_flag(
-            "remove-retained",
-            "Have the broker forget each retained message that arrives",
-        ),
-        long_flag(
-            "dry-run",
-            "With --remove-retained: remove nothing, only tell how many it would be",
-        ),
-        long_value(
-            "random-filter",
-            "chance",
-            "Print only so many percent of the messages (0.1 to 100)",
-        ),
-        flag(
-            "watch",
-            'w',
-            "watch",
-            "Show the newest message of each topic in a line of its own (on a terminal)",
-        ),
-        long_flag(
-            "message-rate",
-            "Print no messages, but each second how many there were",
-        ),
-    ])
-    .next_help_heading(END)
-    .args([
-        short_value("count", 'C', "count", "End after so many messages"),
-        short_flag(
-            "exit-after-subscribe",
-            'E',
-            "End when the broker has acknowledged the subscriptions",
-        ),
-        timeout(),
-    ])
 }
 
 /// The grammar of `mqtt-rr`.
 pub fn rr_command() -> Command {
-    printing(
+    common(printing(
         base(
             "mqtt-rr",
             "Publish an MQTT request, and wait for the response",
@@ -171,10 +175,10 @@ pub fn rr_command() -> Command {
     .next_help_heading(OUTPUT)
     .arg(long_flag("latency", "Print how long the response took, too"))
     .next_help_heading(END)
-    .arg(timeout())
+    .arg(timeout()))
 }
 
-/// What all tools have in common.
+/// A grammar without options.
 fn base(name: &'static str, about: &'static str, usage: &'static str) -> Command {
     Command::new(name)
         .about(about)
@@ -183,6 +187,13 @@ fn base(name: &'static str, about: &'static str, usage: &'static str) -> Command
         .disable_help_flag(true)
         .disable_version_flag(true)
         .args_override_self(true)
+        .max_term_width(80)
+        .after_help(ENVIRONMENT)
+}
+
+/// The options that all tools have.
+fn common(command: Command) -> Command {
+    command
         .next_help_heading(CONNECTION)
         .args([
             value("host", 'h', "host", "host", "The broker's host name or address [default: localhost]")
@@ -237,7 +248,6 @@ fn base(name: &'static str, about: &'static str, usage: &'static str) -> Command
             Arg::new("version").long("version").action(ArgAction::Version).help("Print the version"),
         ])
         .args(refused::arguments())
-        .after_help(ENVIRONMENT)
 }
 
 /// What the tools that print messages have in common.
@@ -257,8 +267,10 @@ fn printing(command: Command) -> Command {
         ),
         long_flag("pretty", "With %j, %J and --decode: print JSON on several lines; on a terminal, JSON has colours"),
         long_flag("timestamp", "Print the time in front of each message"),
-        long_value("decode", "form", "The payload is json, hex, base64, cbor or msgpack: print what it says; cbor and msgpack as JSON"),
-        long_value("color", "when", "Colours: auto (on a terminal, unless NO_COLOR is set), always or never [default: auto]"),
+        long_value("decode", "form", "The form of the payloads: print what they say, cbor and msgpack as JSON")
+            .value_parser(coding::FORMS),
+        long_value("color", "when", "Colours; auto: on a terminal, unless NO_COLOR is set [default: auto]")
+            .value_parser(paint::CHOICES),
         short_flag("no-newline", 'N', "Print no end of line after a message"),
         short_flag("no-retained", 'R', "Don't print retained messages"),
     ])
@@ -280,8 +292,9 @@ fn encode() -> Arg {
     long_value(
         "encode",
         "form",
-        "Send the message as json (checked and made compact), hex, base64, cbor or msgpack; what becomes cbor or msgpack is written as JSON",
+        "Send the message in this form; what becomes json, cbor or msgpack is written as JSON",
     )
+    .value_parser(coding::FORMS)
 }
 
 fn timeout() -> Arg {

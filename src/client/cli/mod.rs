@@ -163,6 +163,18 @@ fn explain(error: &clap::Error, command: &Command) -> Failure {
             context(ContextKind::InvalidArg)
         )),
         ErrorKind::InvalidUtf8 => Failure::usage("An argument is not valid UTF-8."),
+        ErrorKind::InvalidValue if !context(ContextKind::InvalidValue).is_empty() => {
+            let shown = context(ContextKind::InvalidArg);
+            let option = shown.split(' ').next().unwrap_or(shown);
+            let choices = match error.get(ContextKind::ValidValue) {
+                Some(ContextValue::Strings(choices)) => choices.join(", "),
+                _ => String::new(),
+            };
+            Failure::usage(format_args!(
+                "Invalid {option} '{}', it must be one of {choices}.",
+                context(ContextKind::InvalidValue)
+            ))
+        }
         ErrorKind::InvalidValue => missing_value(context(ContextKind::InvalidArg), command),
         _ => Failure::usage(error.to_string().trim_start_matches("error: ").trim()),
     }

@@ -6,7 +6,9 @@ use clap::ArgMatches;
 use colored::{Color, Colorize};
 
 use super::connection::text;
-use super::failure::Failure;
+
+/// The values of `--color`.
+pub(super) const CHOICES: [&str; 3] = ["auto", "always", "never"];
 
 /// What is told apart by its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,18 +65,13 @@ impl Paint {
 
     /// `--color`; by itself only for a terminal whose user has not said
     /// otherwise.
-    pub(super) fn wanted(matches: &ArgMatches) -> Result<Option<Self>, Failure> {
+    pub(super) fn wanted(matches: &ArgMatches) -> Option<Self> {
         let wanted = match text(matches, "color") {
-            None | Some("auto") => suits(&std::io::stdout()),
             Some("always") => true,
             Some("never") => false,
-            Some(other) => {
-                return Err(Failure::usage(format_args!(
-                    "Invalid color '{other}', it must be auto, always or never."
-                )));
-            }
+            _ => suits(&std::io::stdout()),
         };
-        Ok(wanted.then(Self::new))
+        wanted.then(Self::new)
     }
 
     /// Appends bytes in a colour.

@@ -44,8 +44,8 @@ impl Printer {
         Ok(Self {
             format: format
                 .with_timestamp(matches.get_flag("timestamp"))
-                .with_paint(Paint::wanted(matches)?, pretty),
-            decode: Coding::of(matches, "decode")?,
+                .with_paint(Paint::wanted(matches), pretty),
+            decode: Coding::of(matches, "decode"),
             pretty,
             // mqtt-rr has none.
             watch: match matches.try_get_one("watch") {

@@ -91,7 +91,7 @@ impl Job {
             retain: matches.get_flag("retain"),
             repeat,
             repeat_delay,
-            encode: Coding::of(matches, "encode")?,
+            encode: Coding::of(matches, "encode"),
             retry: retry(matches)?,
         })
     }

@@ -76,7 +76,7 @@ impl Job {
             timeout: timeout(matches)?,
             no_retained: matches.get_flag("no-retained"),
             retain_handling: retain_handling(matches)?,
-            encode: Coding::of(matches, "encode")?,
+            encode: Coding::of(matches, "encode"),
             latency: matches.get_flag("latency"),
             connection,
         })
