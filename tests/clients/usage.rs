@@ -186,7 +186,7 @@ fn what_comes_later_says_what_to_do_instead() {
         ("--psk 1234", "pre-shared"),
         ("--proxy socks5h://h", "tunnel"),
         ("--ws", "WebSocket"),
-        ("-S", "-h and -p"),
+        ("-S", "dig +short SRV"),
         ("-p 8883", "--unix"),
         ("-L mqtts://h/a", "--unix"),
         ("-L wss://h/a", "WebSocket"),

@@ -27,8 +27,8 @@ pub fn pub_command() -> Command {
     common(base(
         "mqtt-pub",
         "Publish MQTT messages on a topic, and exit",
-        "mqtt-pub [-h host] [-p port] -t topic {-m message | -f file | -l | -n | -s} [options]\n       \
-         mqtt-pub -L URL {-m message | -f file | -l | -n | -s} [options]",
+        "mqtt-pub [-h host] -t topic {-m text | -f file | -l | -n | -s} [options]\n       \
+         mqtt-pub -L URL {-m text | -f file | -l | -n | -s} [options]",
     )
     .next_help_heading(MESSAGE)
     .args([
@@ -155,7 +155,7 @@ pub fn rr_command() -> Command {
         base(
             "mqtt-rr",
             "Publish an MQTT request, and wait for the response",
-            "mqtt-rr [-h host] [-p port] -t topic -e response-topic {-m message | -f file | -n | -s} [options]",
+            "mqtt-rr -t topic -e response-topic {-m text | -f file | -n | -s} [options]",
         )
         .next_help_heading(MESSAGE)
         .args([
