@@ -319,7 +319,7 @@ mod tests {
         let error = Coding::Cbor.encode(b"{]").expect_err("no JSON");
         assert!(error.starts_with("not JSON: "), "{error}");
         // Deeper than any stack should have to bear.
-        assert!(Coding::Cbor.decode(&[0x81; 100_000], false).is_err());
-        assert!(Coding::MsgPack.decode(&[0x91; 100_000], false).is_err());
+        assert!(Coding::Cbor.decode(&vec![0x81; 100_000], false).is_err());
+        assert!(Coding::MsgPack.decode(&vec![0x91; 100_000], false).is_err());
     }
 }

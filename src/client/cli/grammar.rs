@@ -151,31 +151,46 @@ pub fn sub_command() -> Command {
 
 /// The grammar of `mqtt-rr`.
 pub fn rr_command() -> Command {
-    common(printing(
-        base(
-            "mqtt-rr",
-            "Publish an MQTT request, and wait for the response",
-            "mqtt-rr -t topic -e response-topic {-m text | -f file | -n | -s} [options]",
+    common(
+        printing(
+            base(
+                "mqtt-rr",
+                "Publish an MQTT request, and wait for the response",
+                "mqtt-rr -t topic -e topic {-m text | -f file | -n | -s} [options]",
+            )
+            .next_help_heading(MESSAGE)
+            .args([
+                value("topic", 't', "topic", "topic", "The topic of the request"),
+                short_value(
+                    "response-topic",
+                    'e',
+                    "response topic",
+                    "The topic where the response is awaited",
+                ),
+                value("message", 'm', "message", "message", "The request")
+                    .value_parser(value_parser!(std::ffi::OsString))
+                    .action(ArgAction::Append),
+                file_value(),
+                flag(
+                    "stdin-file",
+                    's',
+                    "stdin-file",
+                    "The request is all of standard input",
+                ),
+                flag("null-message", 'n', "null-message", "An empty request"),
+                qos("The quality of service, both ways: 0, 1 or 2 [default: 0]"),
+                retain_handling(),
+                encode(),
+            ]),
         )
-        .next_help_heading(MESSAGE)
-        .args([
-            value("topic", 't', "topic", "topic", "The topic of the request"),
-            short_value("response-topic", 'e', "response topic", "The topic where the response is awaited"),
-            value("message", 'm', "message", "message", "The request")
-                .value_parser(value_parser!(std::ffi::OsString))
-                .action(ArgAction::Append),
-            file_value(),
-            flag("stdin-file", 's', "stdin-file", "The request is all of standard input"),
-            flag("null-message", 'n', "null-message", "An empty request"),
-            qos("The quality of service, both ways: 0, 1 or 2 [default: 0]"),
-            retain_handling(),
-            encode(),
-        ]),
+        .next_help_heading(OUTPUT)
+        .arg(long_flag(
+            "latency",
+            "Print how long the response took, too",
+        ))
+        .next_help_heading(END)
+        .arg(timeout()),
     )
-    .next_help_heading(OUTPUT)
-    .arg(long_flag("latency", "Print how long the response took, too"))
-    .next_help_heading(END)
-    .arg(timeout()))
 }
 
 /// A grammar without options.

@@ -49,16 +49,15 @@ impl Watch {
 
     /// Takes what a message of `topic` was printed as.
     pub(super) fn put(&mut self, topic: &str, printed: &[u8]) {
-        let index = match self.by_topic.get(topic) {
-            Some(&index) => index,
-            None => {
-                self.by_topic.insert(topic.to_owned(), self.rows.len());
-                self.rows.push(Row {
-                    text: Vec::new(),
-                    changed: true,
-                });
-                self.rows.len() - 1
-            }
+        let index = if let Some(&index) = self.by_topic.get(topic) {
+            index
+        } else {
+            self.by_topic.insert(topic.to_owned(), self.rows.len());
+            self.rows.push(Row {
+                text: Vec::new(),
+                changed: true,
+            });
+            self.rows.len() - 1
         };
         let text = one_line(printed);
         let row = &mut self.rows[index];
