@@ -216,6 +216,18 @@ fn a_new_file_is_not_for_everybody() {
 }
 
 #[test]
+fn a_new_file_is_for_the_group_of_its_directory() {
+    let place = Place::new();
+    let may_give_away = chown(place.0.path(), None, Some(23456)).is_ok();
+    place.passwd(&["-H", "sha512", "-c", "-b", "f", "u", "pw"], 0);
+    let metadata = fs::metadata(place.path("f")).unwrap();
+    if may_give_away {
+        assert_eq!(metadata.gid(), 23456);
+    }
+    assert_eq!(metadata.mode() & 0o7777, 0o640, "{:o}", metadata.mode());
+}
+
+#[test]
 fn a_reader_never_sees_half_a_file() {
     let place = Place::new();
     place.passwd(&["-H", "sha512", "-c", "-b", "f", "stays", "pw"], 0);
@@ -320,6 +332,42 @@ fn a_terminal_asks_twice_and_shows_nothing() {
     let (_, code) = place.on_terminal(&["\x03"], &["f", "u"]).unwrap();
     assert_ne!(code, 0, "Ctrl-C ends the program");
     assert_eq!(place.verify("f", "u", "s3cret"), Verdict::Accepted);
+}
+
+#[test]
+fn a_terminal_is_told_when_the_broker_could_not_read_the_file() {
+    let exists = nix::unistd::User::from_name("mosquitto").is_ok_and(|user| user.is_some());
+    if !exists {
+        common::peers::tell("left out: the note for user mosquitto: there is no such user");
+        return;
+    }
+    let place = Place::new();
+    let create = ["-H", "sha512", "-c", "-b", "f", "u", "pw"];
+    // The directory of the test is closed to others at first.
+    for (mode, note) in [
+        (0o700, "a broker that runs as user mosquitto cannot enter "),
+        (0o755, "a broker that runs as user mosquitto cannot read "),
+    ] {
+        fs::set_permissions(place.0.path(), Permissions::from_mode(mode)).unwrap();
+        let Some((shown, code)) = place.on_terminal(&[], &create) else {
+            return;
+        };
+        assert_eq!(code, 0, "{shown}");
+        assert!(shown.contains("Note: "), "{shown}");
+        if std::env::temp_dir() == Path::new("/tmp") {
+            assert!(shown.contains(note), "{shown}");
+        }
+    }
+    fs::set_permissions(place.path("f"), Permissions::from_mode(0o644)).unwrap();
+    if std::env::temp_dir() == Path::new("/tmp") {
+        let add = ["-H", "sha512", "-b", "f", "v", "pw"];
+        let (shown, _) = place.on_terminal(&[], &add).unwrap();
+        assert!(!shown.contains("Note: "), "{shown}");
+    }
+    // In a pipe it is left out.
+    fs::set_permissions(place.path("f"), Permissions::from_mode(0o600)).unwrap();
+    let said = place.passwd(&["-H", "sha512", "-b", "f", "v", "pw"], 0);
+    assert_eq!(said, "Updating password for user v\n");
 }
 
 #[test]

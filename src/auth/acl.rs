@@ -18,11 +18,12 @@
 //! such a rule counts both as it stands and without these blanks, with a
 //! warning.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
 use super::problem::Problem;
-use crate::topic::matches;
+use crate::topic::{intersection, matches, samples};
 
 /// What a client wants to do with a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,18 +69,15 @@ impl Acl {
 
     /// Whether `client` may access `topic`, and why.
     pub fn check(&self, client: &Client, access: Access, topic: &str) -> Decision<'_> {
-        let own_rules = match client.username {
-            None => self.anonymous.as_slice(),
-            Some(name) => self.users.get(name).map_or(&[][..], Vec::as_slice),
-        };
-        let own_rule = own_rules
+        let own_rule = self
+            .own_rules(client)
             .iter()
             .find(|rule| rule.grant.speaks_of(access) && matches(&rule.filter, topic));
         if let Some(rule) = own_rule {
             return self.decide_by(rule);
         }
         if !self.patterns.is_empty() && client.has_wildcard_in_name() {
-            return Decision::denied(Reason::WildcardInName);
+            return Decision::denied(Reason::WildcardInName { file: &self.file });
         }
         let pattern = self
             .patterns
@@ -87,7 +85,53 @@ impl Acl {
             .find(|rule| rule.grant.speaks_of(access) && rule.matches_for(client, topic));
         match pattern {
             Some(rule) => self.decide_by(rule),
-            None => Decision::denied(Reason::NoRule),
+            None => Decision::denied(Reason::NoRule { file: &self.file }),
+        }
+    }
+
+    /// Whether `client` may read any topic that `filter` matches, and why: by
+    /// the first rule that lets something through, or for want of one. The
+    /// answer is exact.
+    pub fn check_filter(&self, client: &Client, filter: &str) -> Decision<'_> {
+        let own_rules = self.own_rules(client);
+        let is_refused = !self.patterns.is_empty() && client.has_wildcard_in_name();
+        let patterns: Vec<_> = self
+            .patterns
+            .iter()
+            .filter(|_| !is_refused)
+            .filter_map(|rule| Some((rule, rule.filter_for(client)?)))
+            .collect();
+        let own = own_rules
+            .iter()
+            .map(|rule| (rule, Cow::Borrowed(&*rule.filter)));
+        let own: Vec<_> = own.collect();
+        // Denying rules come first in both lists, those of the user before
+        // the patterns; a grant of the user outweighs a denying pattern.
+        let mut denying: Vec<(&Rule, &str)> = Vec::new();
+        let mut obstacle = None;
+        for (rule, own_filter) in own.iter().chain(&patterns) {
+            if rule.grant == Grant::Deny {
+                denying.push((rule, own_filter));
+            } else if rule.grant.speaks_of(Access::Read)
+                && let Some(common) = intersection(own_filter, filter)
+            {
+                match obstacle_to(&common, &denying) {
+                    None => return self.decide_by(rule),
+                    found => obstacle = obstacle.or(found),
+                }
+            }
+        }
+        match obstacle {
+            Some(rule) => self.decide_by(rule),
+            None if is_refused => Decision::denied(Reason::WildcardInName { file: &self.file }),
+            None => Decision::denied(Reason::NoRule { file: &self.file }),
+        }
+    }
+
+    fn own_rules(&self, client: &Client) -> &[Rule] {
+        match client.username {
+            None => self.anonymous.as_slice(),
+            Some(name) => self.users.get(name).map_or(&[][..], Vec::as_slice),
         }
     }
 
@@ -112,7 +156,30 @@ pub(super) struct Rule {
     pub(super) text: String,
 }
 
+/// A rule that denies topics of `filter`, if such rules deny all of them.
+fn obstacle_to<'a>(filter: &str, denying: &[(&'a Rule, &str)]) -> Option<&'a Rule> {
+    let levels = |filter: &str| filter.split('/').count();
+    let longest = denying.iter().map(|(_, denied)| levels(denied)).max()?;
+    let mut obstacle = None;
+    for sample in samples(filter, longest) {
+        let (rule, _) = denying
+            .iter()
+            .find(|(_, denied)| matches(denied, &sample))?;
+        obstacle = obstacle.or(Some(*rule));
+    }
+    obstacle
+}
+
 impl Rule {
+    /// The filter of this pattern for `client`; `None`: it matches nothing.
+    fn filter_for(&self, client: &Client) -> Option<Cow<'_, str>> {
+        if !has_placeholder(&self.filter) {
+            return Some(Cow::Borrowed(&self.filter));
+        }
+        let filter = fill_in(&self.filter, client)?;
+        (filter.starts_with('$') == self.filter.starts_with('$')).then_some(Cow::Owned(filter))
+    }
+
     /// Whether this pattern, with the names of `client` filled in, matches.
     fn matches_for(&self, client: &Client, topic: &str) -> bool {
         // Asked of the pattern itself, so that nobody reaches `$SYS` from
@@ -194,7 +261,7 @@ impl<'a> Decision<'a> {
     pub fn rule(&self) -> Option<RuleRef<'a>> {
         match self.reason {
             Reason::Rule(rule) => Some(rule),
-            Reason::NoRule | Reason::WildcardInName => None,
+            Reason::NoRule { .. } | Reason::WildcardInName { .. } => None,
         }
     }
 }
@@ -204,12 +271,7 @@ impl fmt::Display for Decision<'_> {
         let verdict = if self.allowed { "allowed" } else { "denied" };
         match self.reason {
             Reason::Rule(rule) => write!(f, "{verdict} by {rule}"),
-            Reason::NoRule => write!(f, "{verdict}: no rule matches"),
-            Reason::WildcardInName => write!(
-                f,
-                "{verdict}: a client identifier or user name with '+' or '#' gets nothing \
-                 from patterns"
-            ),
+            other => write!(f, "{verdict}: {other}"),
         }
     }
 }
@@ -220,9 +282,28 @@ pub enum Reason<'a> {
     /// This rule says so.
     Rule(RuleRef<'a>),
     /// No rule speaks of it.
-    NoRule,
+    NoRule {
+        /// The file, named as its reader named it.
+        file: &'a str,
+    },
     /// The list has patterns, and the client's name contains a wildcard.
-    WildcardInName,
+    WildcardInName {
+        /// The file, named as its reader named it.
+        file: &'a str,
+    },
+}
+
+/// As it ends a line about what was denied.
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rule(rule) => write!(f, "denied by {rule}"),
+            Self::NoRule { file } => write!(f, "no rule of {file} allows it"),
+            Self::WildcardInName { .. } => f.write_str(
+                "a client identifier or user name with '+' or '#' gets nothing from patterns",
+            ),
+        }
+    }
 }
 
 /// Where a rule stands.
@@ -349,12 +430,12 @@ mod tests {
         allows(&with, "c", "a+b", Read, "own");
         for (id, user) in [("+", "bob"), ("#", ""), ("c", "a+b")] {
             let decision = with.check(&client(id, user), Write, "dev/c");
-            assert_eq!(decision.reason, Reason::WildcardInName);
+            assert_eq!(decision.reason, Reason::WildcardInName { file: "acl" });
             assert!(!decision.allowed);
         }
         let without = acl("user a+b\ntopic own\n");
         let decision = without.check(&client("c", "a+b"), Read, "x");
-        assert_eq!(decision.reason, Reason::NoRule);
+        assert_eq!(decision.reason, Reason::NoRule { file: "acl" });
     }
 
     #[test]
@@ -371,8 +452,105 @@ mod tests {
         let explain = |id, topic| acl.check(&client(id, "u"), Read, topic).to_string();
         assert_eq!(explain("x", "a/b"), "allowed by acl:2 (topic  read a/#)");
         assert_eq!(explain("x", "b"), "denied by acl:3 (topic deny b)");
-        assert_eq!(explain("x", "c"), "denied: no rule matches");
+        assert_eq!(explain("x", "c"), "denied: no rule of acl allows it");
         assert!(explain("+", "c").starts_with("denied: a client identifier"));
+    }
+
+    #[test]
+    fn a_filter_is_worth_subscribing_to_if_anything_comes_through() {
+        let acl = acl(
+            "topic read a/+/c\ntopic write w/#\ntopic deny a/x/#\nuser u\ntopic deny own/%c\n\
+             topic read own/x\npattern deny dev/%c/secret\npattern read dev/%c/+\n",
+        );
+        let readable = |user, filter| acl.check_filter(&client("c", user), filter).allowed;
+        for filter in [
+            "#", "a/#", "+/+/c", "a/b/c", "a/+/c", "+/+/+", "dev/#", "dev/c/up",
+        ] {
+            assert!(readable("", filter), "{filter}");
+        }
+        for filter in [
+            "a/x/c",
+            "a/x/#",
+            "w/#",
+            "b",
+            "$SYS/#",
+            "a",
+            "dev/d/#",
+            "dev/c/secret",
+        ] {
+            assert!(!readable("", filter), "{filter}");
+        }
+        assert!(readable("u", "own/+") && !readable("u", "own/y"));
+        let decision = acl.check_filter(&client("c", ""), "a/x/+");
+        assert_eq!(decision.to_string(), "denied by acl:3 (topic deny a/x/#)");
+        let decision = acl.check_filter(&client("+", ""), "dev/+/up");
+        assert_eq!(decision.reason, Reason::WildcardInName { file: "acl" });
+    }
+
+    mod filters {
+        use super::*;
+        use proptest::prelude::*;
+
+        fn filter() -> impl Strategy<Value = String> {
+            let level = prop::sample::select(vec!["a", "b", "+", "%c"]);
+            (
+                prop::collection::vec(level, 1..4),
+                prop::bool::weighted(0.3),
+            )
+                .prop_map(|(mut levels, open)| {
+                    levels.extend(open.then_some("#"));
+                    levels.join("/")
+                })
+        }
+
+        fn rules() -> impl Strategy<Value = String> {
+            let word = prop::sample::select(vec![
+                "topic read",
+                "topic write",
+                "topic deny",
+                "pattern read",
+                "pattern deny",
+            ]);
+            let line = (word, filter()).prop_map(|(word, filter)| match word {
+                "pattern read" | "pattern deny" => format!("{word} {filter}\n"),
+                _ => format!("{word} {}\n", filter.replace("%c", "c")),
+            });
+            prop::collection::vec(line, 1..6).prop_map(|lines| lines.concat())
+        }
+
+        /// All topics of up to five levels, with a level that no rule names.
+        fn topics() -> Vec<String> {
+            let mut topics = Vec::new();
+            let mut longest = vec![String::new()];
+            for depth in 0..5 {
+                let longer = |topic: &String, level: &&str| match depth {
+                    0 => (*level).to_string(),
+                    _ => format!("{topic}/{level}"),
+                };
+                longest = longest
+                    .iter()
+                    .flat_map(|topic| ["a", "b", "c", "z"].iter().map(move |l| longer(topic, l)))
+                    .collect();
+                topics.extend(longest.iter().cloned());
+            }
+            topics
+        }
+
+        proptest! {
+            #[test]
+            fn the_answer_about_a_filter_is_that_of_all_its_topics(
+                rules in rules(),
+                wanted in filter(),
+            ) {
+                let wanted = wanted.replace("%c", "c");
+                let acl = acl(&rules);
+                let client = client("c", "");
+                let any = topics().iter().any(|topic| {
+                    matches(&wanted, topic) && acl.check(&client, Read, topic).allowed
+                });
+                prop_assert_eq!(acl.check_filter(&client, &wanted).allowed, any);
+            }
+        }
     }
 
     #[test]

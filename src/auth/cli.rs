@@ -14,6 +14,7 @@ use indicatif::ProgressBar;
 use super::hash::{Algorithm, PasswordHash};
 use super::passwd_edit::{Change, PasswordLines};
 use super::passwd_file;
+use super::permissions::{self, Reader};
 use super::prompt;
 
 const USAGE: &str = "mqtt-passwd [-H HASH] [-I ITERATIONS] [-c | -D] FILE USER
@@ -33,6 +34,9 @@ Exit status: 0 when it is done, 1 when it is not.";
 
 const NOTE_ON_ARGON2: &str =
     "Note: Mosquitto 2.0 cannot read argon2id; for it, create the file with -H sha512-pbkdf2.";
+
+/// The user that a broker runs as unless it was told otherwise.
+const BROKER_USER: &str = "mosquitto";
 
 /// With fewer lines to hash, the work is done before a bar could be read.
 const LINES_WORTH_A_BAR: usize = 40;
@@ -349,7 +353,14 @@ fn save(lines: &PasswordLines, file: &Path) -> Result<(), String> {
     lines.save(file).map_err(|error| {
         let (name, reason) = (file.display(), reason(&error));
         format!("Error: Unable to open file {name} for writing. {reason}.")
-    })
+    })?;
+    if io::stderr().is_terminal()
+        && let Some(broker) = Reader::named(BROKER_USER)
+        && let Some(obstacle) = permissions::obstacle(file, &broker)
+    {
+        eprintln!("Note: {obstacle}.");
+    }
+    Ok(())
 }
 
 fn set_password(

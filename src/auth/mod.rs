@@ -9,13 +9,18 @@ pub mod acl;
 mod acl_parse;
 pub mod cli;
 pub mod hash;
+pub mod method;
 pub mod passwd_edit;
 pub mod passwd_file;
+pub mod permissions;
 pub mod problem;
 mod prompt;
+mod psk_file;
 mod replace;
 
 pub use acl::{Access, Acl, Client, Decision, Reason, RuleRef};
 pub use hash::{Algorithm, HashError, PasswordHash};
+pub use method::{Exchange, Method, Step};
 pub use passwd_file::{PasswordFile, Verdict};
 pub use problem::{LoadError, Problem};
+pub use psk_file::PskFile;

@@ -5,6 +5,7 @@
 //! colon.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::path::Path;
 
 use super::hash::{HashError, PasswordHash};
@@ -27,7 +28,9 @@ pub enum Verdict {
 /// The users of a password file and their hashes.
 #[derive(Debug, Clone, Default)]
 pub struct PasswordFile {
-    users: HashMap<String, PasswordHash>,
+    /// Each user's place in `hashes`.
+    users: HashMap<String, usize>,
+    hashes: Vec<PasswordHash>,
 }
 
 impl PasswordFile {
@@ -38,7 +41,7 @@ impl PasswordFile {
 
     /// Reads the text of a password file; `file` is its name in messages.
     pub fn parse(text: &[u8], file: &str) -> Result<Self, LoadError> {
-        let mut users = HashMap::new();
+        let (mut users, mut hashes) = (HashMap::new(), Vec::new());
         let mut first_lines = HashMap::new();
         let mut problems = Vec::new();
         for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
@@ -68,7 +71,8 @@ impl PasswordFile {
             }
             match entry.hash() {
                 Ok(hash) => {
-                    users.insert(name.to_string(), hash);
+                    users.insert(name.to_string(), hashes.len());
+                    hashes.push(hash);
                 }
                 Err(error) => report(
                     password_complaint(name, error),
@@ -77,7 +81,7 @@ impl PasswordFile {
             }
         }
         if problems.is_empty() {
-            Ok(Self { users })
+            Ok(Self { users, hashes })
         } else {
             Err(LoadError::Problems(problems))
         }
@@ -87,20 +91,33 @@ impl PasswordFile {
     /// the file as well, so that the time does not tell who is.
     pub fn verify(&self, username: &str, password: &[u8]) -> Verdict {
         match self.users.get(username) {
-            Some(hash) if hash.verify(password) => Verdict::Accepted,
+            Some(place) if self.hashes[*place].verify(password) => Verdict::Accepted,
             Some(_) => Verdict::WrongPassword,
             None => {
-                if let Some(other) = self.users.values().next() {
-                    std::hint::black_box(other.verify(password));
+                if let Some(decoy) = self.decoy(username) {
+                    std::hint::black_box(decoy.verify(password));
                 }
                 Verdict::UnknownUser
             }
         }
     }
 
+    /// The hash that is checked in the place of an unknown user's. A file may
+    /// hold quick and slow ones: a name gets always the same, and by chance,
+    /// so that neither kind gives away that a user exists.
+    fn decoy(&self, username: &str) -> Option<&PasswordHash> {
+        let chance = self.users.hasher().hash_one(username) as usize;
+        self.hashes.get(chance.checked_rem(self.hashes.len())?)
+    }
+
     /// Whether the file has an entry for `username`.
     pub fn contains(&self, username: &str) -> bool {
         self.users.contains_key(username)
+    }
+
+    /// Whether `username` has the same entry in `other`, or none in both.
+    pub fn agrees(&self, other: &Self, username: &str) -> bool {
+        self.users.get(username) == other.users.get(username)
     }
 
     /// The number of users.
@@ -198,6 +215,19 @@ mod tests {
         assert_eq!(file.verify("bob", b"2"), Verdict::Accepted);
         assert_eq!(file.verify("bob", b"1"), Verdict::WrongPassword);
         assert_eq!(file.verify("Bob", b"2"), Verdict::UnknownUser);
+    }
+
+    #[test]
+    fn an_unknown_user_takes_the_time_of_a_known_one() {
+        let lines: Vec<_> = (0..8).map(|n| format!("u{n}:{}", hash("x"))).collect();
+        let text = lines.join("\n");
+        let file = PasswordFile::parse(text.as_bytes(), "passwd").unwrap();
+        let decoy = |name: &str| std::ptr::from_ref(file.decoy(name).unwrap());
+        assert_eq!(decoy("eve"), decoy("eve"));
+        let names = (0..200).map(|n| decoy(&format!("eve{n}")));
+        let different: std::collections::HashSet<_> = names.collect();
+        assert!(different.len() > 1, "each kind in the file may be taken");
+        assert!(PasswordFile::default().decoy("eve").is_none());
     }
 
     #[test]

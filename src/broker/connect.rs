@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use super::connection::{ConnectionId, Stage};
+use super::connection::{ConnectionId, Promised, Stage};
+use super::denial::{Attempt, Denied, Explanation};
+use super::proof::Proof;
 use super::publication::{MessageProperties, Publication};
 use super::publish::LONG_TOPIC;
 use super::session::Will;
 use super::timers::{Millis, Timer};
-use super::{Core, Policy, Refusal};
+use super::{Core, Grounds, Policy, Refusal};
+use crate::auth::{Access, Client};
 use crate::codec::{
     ConnAck, Connect, Packet, Properties, Property, ReasonCode, RefusedConnect, Version,
 };
@@ -16,11 +19,17 @@ use crate::session::aliases;
 
 /// What authentication said about a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// The credentials are right, or none were needed.
+pub enum Decision<'a> {
+    /// No credentials were needed: an anonymous client, or a user name that
+    /// nobody checked. A CONNECT that names an authentication method doesn't
+    /// come in by that.
     Allowed,
-    /// They are wrong or missing.
+    /// User name and password are right; the same holds.
+    Verified,
+    /// They are wrong or missing, or the method denied.
     Denied,
+    /// The method that CONNECT names is satisfied; its last data, for CONNACK.
+    Proven(Option<&'a [u8]>),
 }
 
 impl Core {
@@ -31,7 +40,7 @@ impl Core {
         now: Millis,
         id: ConnectionId,
         connect: &Connect<'_>,
-        decision: Decision,
+        decision: Decision<'_>,
         nonce: u128,
     ) {
         self.peers.now = now;
@@ -45,13 +54,17 @@ impl Core {
         }
         connection.version = connect.version;
         connection.is_bridge = connect.bridge;
+        connection.max_packet_size = crate::property!(connect.properties, MaximumPacketSize)
+            .map_or(usize::MAX, |size| size as usize);
+        connection.wants_reasons =
+            crate::property!(connect.properties, RequestProblemInformation) != Some(0);
         connection.heard = now;
         let policy = Arc::clone(&connection.policy);
         let outcome = self
             .admit(&policy, connect, decision, nonce)
-            .map(|client_id| self.accept(id, &policy, connect, client_id));
-        if let Err(refusal) = outcome {
-            self.refuse(id, connect, refusal);
+            .map(|client_id| self.accept(id, &policy, connect, client_id, decision));
+        if let Err(rejection) = outcome {
+            self.refuse(id, connect, rejection);
         }
     }
 
@@ -81,7 +94,8 @@ impl Core {
         self.close(id, Refusal::Unexpected(why));
     }
 
-    fn refuse(&mut self, id: ConnectionId, connect: &Connect<'_>, refusal: Refusal) {
+    fn refuse(&mut self, id: ConnectionId, connect: &Connect<'_>, rejection: Rejection) {
+        let Rejection { refusal, will } = rejection;
         let reason = match connect.version {
             Version::V5 => Some(refusal.reason()),
             _ => refusal.return_code().map(ReasonCode),
@@ -92,7 +106,12 @@ impl Core {
         if let Some(reason) = reason
             && takes >= 5
         {
-            let properties = Properties::new();
+            // Reason strings explain denied rights and nothing else.
+            let words = will.as_ref().and_then(|why| why.for_client.as_deref());
+            let properties = match words {
+                Some(words) => self.peers.reason_string(id, 5, words),
+                None => Properties::new(),
+            };
             let packet = ConnAck {
                 session_present: false,
                 reason,
@@ -104,6 +123,19 @@ impl Core {
             return;
         };
         let peer = connection.peer.clone();
+        if let (Some(why), Some(will)) = (&will, &connect.will) {
+            let denied = Denied {
+                client_id: match connect.client_id {
+                    "" => "<unknown>",
+                    client_id => client_id,
+                },
+                username: connect.username,
+                address: Some(&peer),
+                attempt: Attempt::Will,
+                topic: will.topic,
+            };
+            self.peers.tell_denied(&denied, &why.for_log);
+        }
         self.peers.end(id);
         self.peers.log_connection(|_| {
             let user = connect
@@ -128,38 +160,47 @@ impl Core {
         &mut self,
         policy: &Policy,
         connect: &Connect<'_>,
-        decision: Decision,
+        decision: Decision<'_>,
         nonce: u128,
-    ) -> Result<Arc<str>, Refusal> {
+    ) -> Result<Arc<str>, Rejection> {
         if !policy.versions[connect.version as usize - Version::V31 as usize] {
-            return Err(Refusal::Version);
+            return Err(Refusal::Version.into());
         }
-        if crate::property!(connect.properties, AuthenticationMethod).is_some() {
-            return Err(Refusal::AuthenticationMethod);
+        if matches!(decision, Decision::Allowed | Decision::Verified)
+            && crate::property!(connect.properties, AuthenticationMethod).is_some()
+        {
+            return Err(Refusal::AuthenticationMethod.into());
         }
         let client_id = client_id(policy, connect, nonce)?;
         let keep_alive = self.peers.settings.keep_alive(connect.keep_alive);
         if keep_alive != connect.keep_alive && connect.version != Version::V5 {
-            return Err(Refusal::KeepAliveTooLong);
+            return Err(Refusal::KeepAliveTooLong.into());
         }
         if let Some(will) = &connect.will {
             if will.qos as u8 > policy.max_qos {
-                return Err(Refusal::QoS);
+                return Err(Refusal::QoS.into());
             }
             if will.retain && !self.peers.settings.retain_available {
-                return Err(Refusal::Retain);
+                return Err(Refusal::Retain.into());
             }
         }
         if decision == Decision::Denied {
-            return Err(Refusal::NotAuthorized);
+            return Err(Refusal::NotAuthorized.into());
         }
+        let client = Client {
+            client_id: &client_id,
+            username: connect.username,
+        };
         if let Some(will) = &connect.will {
             let topic = policy.mounted(will.topic);
             if topic.len() > usize::from(u16::MAX) {
-                return Err(LONG_TOPIC);
+                return Err(LONG_TOPIC.into());
             }
-            if !super::publish::may_write(policy, &client_id, connect.username, &topic) {
-                return Err(Refusal::NotAuthorized);
+            if let Some(denial) = policy.denial(&client, Access::Write, &topic) {
+                return Err(Rejection {
+                    refusal: Refusal::NotAuthorized,
+                    will: Some(denial.explain()),
+                });
             }
         }
         let here = self.connected_by_listener.get(&policy.listener);
@@ -167,7 +208,7 @@ impl Core {
             || here.is_some_and(|count| *count >= policy.max_connections);
         // A client that takes its own session over needs no further place.
         if full && !self.is_connected(&client_id) {
-            return Err(Refusal::TooManyConnections);
+            return Err(Refusal::TooManyConnections.into());
         }
         if !self.clients.contains_key(&client_id) {
             self.check_room()?;
@@ -189,6 +230,7 @@ impl Core {
         policy: &Arc<Policy>,
         connect: &Connect<'_>,
         client_id: Arc<str>,
+        decision: Decision<'_>,
     ) {
         let now = self.peers.now;
         let existing = self.clients.get(&client_id).copied();
@@ -216,11 +258,13 @@ impl Core {
 
         let expiry_interval = crate::property!(connect.properties, SessionExpiryInterval);
         let expiry = self.session_expiry(connect.version, connect.clean_start, expiry_interval);
+        let receive_maximum =
+            crate::property!(connect.properties, ReceiveMaximum).unwrap_or(u16::MAX);
         let window = self
             .peers
             .settings
             .max_inflight_messages
-            .min(crate::property!(connect.properties, ReceiveMaximum).unwrap_or(u16::MAX));
+            .min(receive_maximum);
         let byte_window = self.peers.settings.max_inflight_bytes;
         let will = connect
             .will
@@ -231,13 +275,17 @@ impl Core {
             .unwrap_or(0)
             .min(policy.max_topic_alias_broker);
 
+        let promised = Promised::new(connect.version, &self.peers.settings, policy);
         let Some(connection) = self.peers.connection(id) else {
             return;
         };
         connection.stage = Stage::Open(session);
+        connection.receive_maximum = receive_maximum;
+        connection.promised = promised;
+        connection.grounds = Grounds::of(decision);
+        let method = crate::property!(connect.properties, AuthenticationMethod);
+        connection.proof = method.map(|method| Box::new(Proof::new(method)));
         connection.patience = Millis::from(keep_alive) * 1500;
-        connection.max_packet_size = crate::property!(connect.properties, MaximumPacketSize)
-            .map_or(usize::MAX, |size| size as usize);
         connection.expiry_fixed =
             connect.version == Version::V5 && expiry_interval.unwrap_or(0) == 0;
         connection.assigned_aliases =
@@ -279,6 +327,11 @@ impl Core {
             assigned,
             keep_alive: server_keep_alive,
             session_expiry: granted,
+            method,
+            data: match decision {
+                Decision::Proven(data) => data,
+                Decision::Allowed | Decision::Verified | Decision::Denied => None,
+            },
         };
         self.greet(id, policy, resumed.is_some(), &granted);
         self.peers.pump(id);
@@ -311,6 +364,12 @@ impl Core {
             }
             if let Some(seconds) = granted.session_expiry {
                 properties.push(Property::SessionExpiryInterval(seconds));
+            }
+            if let Some(method) = granted.method {
+                properties.push(Property::AuthenticationMethod(method));
+            }
+            if let Some(data) = granted.data {
+                properties.push(Property::AuthenticationData(data));
             }
             if policy.max_qos < 2 {
                 properties.push(Property::MaximumQoS(policy.max_qos));
@@ -352,11 +411,30 @@ impl Core {
     }
 }
 
+/// Why a CONNECT is refused.
+struct Rejection {
+    refusal: Refusal,
+    /// Why the client may not publish its will, if it is that.
+    will: Option<Explanation>,
+}
+
+impl From<Refusal> for Rejection {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            will: None,
+        }
+    }
+}
+
 /// What a client gets other than it asked for (3.2.2.3).
 struct Granted<'a> {
     assigned: Option<&'a str>,
     keep_alive: Option<u16>,
     session_expiry: Option<u32>,
+    /// The authentication method that let it in, and its last data.
+    method: Option<&'a str>,
+    data: Option<&'a [u8]>,
 }
 
 /// The client identifier that a client gets, by the rules of its version

@@ -7,6 +7,7 @@ use slab::Slab;
 
 use super::Effects;
 use super::connection::{Connection, ConnectionId, Stage};
+use super::denial::Denials;
 use super::fanout::Fanout;
 use super::memory::Ledger;
 use super::publication::Delivery;
@@ -15,7 +16,7 @@ use super::settings::Settings;
 use super::stats::Stats;
 use super::subscriptions::{BEST, Target};
 use super::timers::{Millis, Timer, Timers};
-use crate::codec::{Ack, AckKind, Packet, Properties, QoS, ReasonCode, Version};
+use crate::codec::{Ack, AckKind, Packet, Properties, Property, QoS, ReasonCode, Version};
 use crate::config::LogType;
 use crate::session::{PubRec, Resend};
 
@@ -27,10 +28,12 @@ pub(super) const SOFT_LIMIT: usize = 64 * 1024;
 /// publishers together may add before each of them pauses.
 const HARD_LIMIT: usize = 4 * 1024 * 1024;
 
-/// How many deliveries of a queue may be parts of their read batches, which
-/// they keep in memory as a whole. A client that keeps up has few that wait, and
-/// they leave in a moment; what waits beyond these is copied.
-const PINNED: usize = 128;
+/// The length of an acknowledgement with a reason code.
+const ACK_LENGTH: usize = 5;
+
+/// What a reason string adds to a packet at most, beside its words: identifier
+/// and length, and longer lengths of properties and packet.
+const REASON_OVERHEAD: usize = 3 + 3 + 3;
 
 #[derive(Debug)]
 pub(super) struct Peers {
@@ -41,6 +44,7 @@ pub(super) struct Peers {
     pub(super) timers: Timers,
     pub(super) effects: Effects,
     pub(super) stats: Stats,
+    pub(super) denials: Denials,
     /// Buffers for outboxes, given back by the shell.
     pub(super) spare: Vec<Vec<u8>>,
     /// Deliveries of shared groups that need another member.
@@ -142,6 +146,22 @@ impl Peers {
         packet_id: u16,
         reason: ReasonCode,
     ) {
+        self.acknowledge_explained(id, kind, packet_id, reason, None);
+    }
+
+    /// The same with words for the client, where it takes them.
+    pub(super) fn acknowledge_explained(
+        &mut self,
+        id: ConnectionId,
+        kind: AckKind,
+        packet_id: u16,
+        reason: ReasonCode,
+        words: Option<&str>,
+    ) {
+        let properties = match words {
+            None => Properties::new(),
+            Some(words) => self.reason_string(id, ACK_LENGTH, words),
+        };
         self.log(LogType::Debug, |peers| {
             let name = super::log_name(kind);
             format!(
@@ -157,10 +177,31 @@ impl Peers {
                 Ack {
                     packet_id,
                     reason,
-                    properties: Properties::new(),
+                    properties,
                 },
             ),
         );
+    }
+
+    /// The reason string for a client that is denied something: none where it
+    /// wants none, or where the packet, so long without it, would be too long
+    /// for it with it (3.4.2.2.2).
+    pub(super) fn reason_string(
+        &mut self,
+        id: ConnectionId,
+        length: usize,
+        words: &str,
+    ) -> Properties<'static> {
+        let mut properties = Properties::new();
+        let fits = |connection: &mut Connection| {
+            connection.version == Version::V5
+                && connection.wants_reasons
+                && length + REASON_OVERHEAD + words.len() <= connection.max_packet_size
+        };
+        if self.connection(id).is_some_and(fits) {
+            properties.push(Property::ReasonString(words));
+        }
+        properties
     }
 
     /// Whether a session could take a message of a shared subscription: the
@@ -192,7 +233,7 @@ impl Peers {
         let Some(session) = session.filter(|s| s.id == target.session) else {
             return false;
         };
-        if session.policy.seen(topic).is_none() || !session.may_read(topic) {
+        if session.policy.seen(topic).is_none() || session.why_not_read(topic).is_some() {
             return false;
         }
         let connection = session
@@ -224,10 +265,14 @@ impl Peers {
         else {
             return;
         };
+        let alike = fanout.is_seen_alike(&session.policy.mount_point);
         if target.no_local && fanout.publisher == Some(target.session)
-            || session.policy.seen(fanout.topic).is_none()
-            || !session.may_read(fanout.topic)
+            || !alike && session.policy.seen(fanout.topic).is_none()
         {
+            return;
+        }
+        if session.why_not_read(fanout.topic).is_some() {
+            self.log_unread(target.session, fanout.topic);
             return;
         }
         let qos = self.settings.granted(target.qos, fanout.qos);
@@ -248,12 +293,13 @@ impl Peers {
                         ids,
                         group,
                         replayed: false,
+                        pins: 0,
                     },
                 );
             }
             return;
         };
-        let plain = fanout.is_seen_alike(&connection.policy.mount_point)
+        let plain = alike
             && (connection.version != Version::V5
                 || target.ids.as_slice().is_empty() && connection.assigned_aliases.is_none());
         let roomy = connection.outbox.len() < SOFT_LIMIT;
@@ -265,11 +311,10 @@ impl Peers {
             return;
         }
         if session.must_wait(connection, qos, fanout.payload.len()) {
-            let soon = session.outgoing.queued_len() < PINNED;
-            let publication = if soon {
-                fanout.shared()
-            } else {
-                fanout.detached()
+            let pins = fanout.batch.map_or(Some(0), |batch| session.pin(batch));
+            let publication = match pins {
+                Some(_) => fanout.shared(),
+                None => fanout.detached(),
             };
             let ids = target.ids.clone();
             self.enqueue(
@@ -281,6 +326,7 @@ impl Peers {
                     ids,
                     group,
                     replayed: false,
+                    pins: pins.unwrap_or(0),
                 },
             );
             return;
@@ -298,6 +344,7 @@ impl Peers {
             ids: target.ids.clone(),
             group,
             replayed: false,
+            pins: 0,
         });
         if plain {
             let packet_id = match delivery {
@@ -327,6 +374,22 @@ impl Peers {
         }
     }
 
+    /// Tells of a delivery that the receiver has no right to: in debug lines,
+    /// because a subscription to `#` makes one of each publication.
+    fn log_unread(&mut self, id: SessionId, topic: &str) {
+        self.log(LogType::Debug, |peers| {
+            let session = peers.sessions.get(id.slot as usize);
+            session
+                .and_then(|session| Some((session, session.why_not_read(topic)?)))
+                .map_or_else(String::new, |(session, why)| {
+                    format!(
+                        "Denied delivery to {} ('{topic}'): {why}",
+                        session.client_id
+                    )
+                })
+        });
+    }
+
     /// Whether a session would have to queue a publication; `None`: it doesn't
     /// get it.
     pub(super) fn would_wait(&self, fanout: &Fanout<'_>, target: &Target) -> Option<bool> {
@@ -335,7 +398,7 @@ impl Peers {
         let session = session.filter(|session| session.id == id)?;
         if target.no_local && fanout.publisher == Some(id)
             || session.policy.seen(fanout.topic).is_none()
-            || !session.may_read(fanout.topic)
+            || session.why_not_read(fanout.topic).is_some()
         {
             return None;
         }
@@ -416,8 +479,15 @@ impl Peers {
             session.outgoing.queued_len() < max_queued_messages
                 && session.queued_bytes.saturating_add(delivery.size()) <= max_queued_bytes
         };
-        if !has_room(session) {
-            session.drop_expired(self.now);
+        if !has_room(session)
+            && session.drop_expired(self.now)
+            && let Some(connection) = session.connection
+        {
+            // What has expired may have held up QoS 0 behind it.
+            self.pump(connection);
+            self.enqueue(id, delivery);
+            self.pump(connection);
+            return;
         }
         if has_room(session) {
             session.enqueue(delivery);
@@ -513,11 +583,15 @@ impl Peers {
             if delivery.publication.is_expired(self.now) {
                 continue;
             }
-            if flow.may_read(&delivery.publication.topic) && connection.takes(&delivery, self.now) {
+            let is_denied = flow.why_not_read(&delivery.publication.topic).is_some();
+            if !is_denied && connection.takes(&delivery, self.now) {
                 self.transmit(id, session, delivery);
-            } else {
-                self.orphan(delivery);
+                continue;
             }
+            if is_denied {
+                self.log_unread(session, &delivery.publication.topic);
+            }
+            self.orphan(delivery);
         }
     }
 
@@ -588,7 +662,7 @@ fn open_outbox<'a>(
 }
 
 /// Asks the shell to look at a connection, once until it does.
-fn tell(connection: &mut Connection, effects: &mut Effects) {
+pub(super) fn tell(connection: &mut Connection, effects: &mut Effects) {
     if !std::mem::replace(&mut connection.told, true) {
         effects.wake.push(connection.id);
     }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::batch::Batch;
 use super::connection::ConnectionId;
+use super::denial::{Attempt, Denied, Explanation};
 use super::fanout::{Fanout, Frames};
 use super::publication::MessageProperties;
 use super::session::{Session, SessionId, Source, Will};
 use super::subscriptions::Route;
-use super::{Core, Policy, Refusal};
-use crate::auth::Access;
+use super::{Core, Refusal};
 use crate::codec::{AckKind, Frame, Publish, QoS, ReasonCode};
 use crate::config::LogType;
 use crate::session::Received;
@@ -37,21 +37,30 @@ impl Core {
         let Some(connection) = self.peers.connection(id) else {
             return Ok(());
         };
-        let (version, mount) = (connection.version, connection.policy.mount_point.len());
-        if publish.qos as u8 > connection.policy.max_qos {
+        let (version, promised) = (connection.version, connection.promised);
+        let mount = connection.policy.mount_point.len();
+        if publish.qos as u8 > promised.max_qos {
             return Err(Refusal::QoS);
         }
-        if publish.retain && !self.peers.settings.retain_available {
+        if publish.retain && !promised.retain {
             return Err(Refusal::Retain);
         }
-        if publish.qos == QoS::ExactlyOnce && !self.is_new(session, &route.topic, publish)? {
+        let receive_maximum = promised.receive_maximum;
+        if publish.qos == QoS::ExactlyOnce
+            && !self.is_new(session, &route.topic, publish, receive_maximum)?
+        {
             self.peers
                 .acknowledge(id, AckKind::PubRec, publish.packet_id, ReasonCode::SUCCESS);
             return Ok(());
         }
         let refused = self.why_not(session, &route.topic, publish);
-        let reason = if let Some(reason) = refused {
+        let mut words = None;
+        let reason = if let Some((reason, denial)) = refused {
             self.refuse_publish(session, publish, reason);
+            if let Some(why) = denial {
+                self.tell_denied(session, Attempt::Publish, &route.topic, &why.for_log);
+                words = why.for_client;
+            }
             reason
         } else {
             let mut fanout = Fanout::new(
@@ -72,36 +81,35 @@ impl Core {
             if properties.alias.is_none() {
                 fanout.frames = Frames::received(frame, version, publish.qos);
             }
-            match self.check_room_for(&route, &fanout) {
-                Ok(()) => {
-                    let matched = self.distribute(&route, &mut fanout);
-                    // Only PUBACK tells that nobody listens, as in Mosquitto.
-                    if matched || publish.qos != QoS::AtLeastOnce {
-                        ReasonCode::SUCCESS
-                    } else {
-                        ReasonCode::NO_MATCHING_SUBSCRIBERS
-                    }
+            let full = match fanout.ledger {
+                Some(_) => self.refuses(&route, &fanout),
+                None => None,
+            };
+            if let Some(full) = full {
+                self.peers.stats.dropped += 1;
+                self.refuse_publish(session, publish, full.reason());
+                if version != crate::codec::Version::V5 && publish.qos != QoS::AtMostOnce {
+                    return Err(full);
                 }
-                Err(full) => {
-                    self.peers.stats.dropped += 1;
-                    self.refuse_publish(session, publish, full.reason());
-                    if version != crate::codec::Version::V5 && publish.qos != QoS::AtMostOnce {
-                        return Err(full);
-                    }
-                    full.reason()
+                full.reason()
+            } else {
+                let matched = self.distribute(&route, &mut fanout);
+                // Only PUBACK tells that nobody listens, as in Mosquitto.
+                if matched || publish.qos != QoS::AtLeastOnce {
+                    ReasonCode::SUCCESS
+                } else {
+                    ReasonCode::NO_MATCHING_SUBSCRIBERS
                 }
             }
         };
-        match publish.qos {
-            QoS::AtMostOnce => {}
-            QoS::AtLeastOnce => {
-                self.peers
-                    .acknowledge(id, AckKind::PubAck, publish.packet_id, reason);
-            }
-            QoS::ExactlyOnce => {
-                self.peers
-                    .acknowledge(id, AckKind::PubRec, publish.packet_id, reason);
-            }
+        let kind = match publish.qos {
+            QoS::AtMostOnce => None,
+            QoS::AtLeastOnce => Some(AckKind::PubAck),
+            QoS::ExactlyOnce => Some(AckKind::PubRec),
+        };
+        if let Some(kind) = kind {
+            self.peers
+                .acknowledge_explained(id, kind, publish.packet_id, reason, words.as_deref());
         }
         if let Some(connection) = self.peers.connection(id) {
             connection.last_route = Some(route);
@@ -139,7 +147,7 @@ impl Core {
         let topic = match alias {
             None => topic,
             Some(alias) => {
-                let maximum = connection.policy.max_topic_alias;
+                let maximum = connection.promised.topic_alias_maximum;
                 if alias == 0 || alias > maximum {
                     return Err(Refusal::TopicAlias);
                 }
@@ -171,15 +179,10 @@ impl Core {
         session: SessionId,
         topic: &str,
         publish: &Publish<'_>,
+        receive_maximum: u16,
     ) -> Result<bool, Refusal> {
-        let receive_maximum = self.peers.settings.max_inflight_messages;
         let Some(session) = self.peers.session(session) else {
             return Ok(false);
-        };
-        // Only MQTT 5 tells its clients how many may be in flight.
-        let receive_maximum = match session.version {
-            crate::codec::Version::V5 => receive_maximum,
-            _ => u16::MAX,
         };
         let fingerprint = fingerprint(topic, publish.payload);
         match session
@@ -195,21 +198,48 @@ impl Core {
         }
     }
 
-    /// Why a client may not publish that, if it may not.
+    /// Why a client may not publish that, if it may not; with words where it
+    /// has no right to.
     fn why_not(
         &mut self,
         session: SessionId,
         topic: &str,
         publish: &Publish<'_>,
-    ) -> Option<ReasonCode> {
+    ) -> Option<(ReasonCode, Option<Explanation>)> {
         let limit = self.peers.settings.message_size_limit as usize;
         if publish.payload.len() > limit {
             // Mosquitto says 0x95, which no acknowledgement can have; clients
             // that know their codes end the connection for it.
-            return Some(ReasonCode::QUOTA_EXCEEDED);
+            return Some((ReasonCode::QUOTA_EXCEEDED, None));
         }
-        let may = self.peers.session(session)?.may_write(topic);
-        (!may).then_some(ReasonCode::NOT_AUTHORIZED)
+        let denial = self.peers.session(session)?.why_not_write(topic)?;
+        Some((ReasonCode::NOT_AUTHORIZED, Some(denial.explain())))
+    }
+
+    /// Tells the log that a session's client was denied something.
+    pub(super) fn tell_denied(
+        &mut self,
+        session: SessionId,
+        attempt: Attempt,
+        topic: &str,
+        why: &str,
+    ) {
+        let Some(session) = self.peers.session(session) else {
+            return;
+        };
+        let (client_id, username) = (Arc::clone(&session.client_id), session.username.clone());
+        let connection = session.connection;
+        let address = connection
+            .and_then(|id| self.peers.connection(id))
+            .map(|connection| connection.peer.clone());
+        let denied = Denied {
+            client_id: &client_id,
+            username: username.as_deref(),
+            address: address.as_deref(),
+            attempt,
+            topic,
+        };
+        self.peers.tell_denied(&denied, why);
     }
 
     fn refuse_publish(&mut self, session: SessionId, publish: &Publish<'_>, reason: ReasonCode) {
@@ -267,23 +297,54 @@ impl Core {
             return;
         };
         let due = session.will.as_ref().and_then(|will| will.due);
-        if session.connection.is_some() || due.is_none_or(|due| due > now) {
-            return;
+        if session.connection.is_none() && due.is_some_and(|due| due <= now) {
+            self.publish_will_of(id);
         }
+    }
+
+    /// Publishes the will of every session, delayed or not.
+    pub(super) fn publish_all_wills(&mut self) {
+        let sessions = self.peers.sessions.iter();
+        let testators = sessions.filter(|(_, session)| session.will.is_some());
+        let ids: Vec<_> = testators.map(|(_, session)| session.id).collect();
+        for id in ids {
+            self.publish_will_of(id);
+        }
+    }
+
+    fn publish_will_of(&mut self, id: SessionId) {
+        let Some(session) = self.peers.session(id) else {
+            return;
+        };
         let Some(will) = session.will.take() else {
             return;
         };
         // Rights are asked again: they may have changed since CONNECT.
-        if session.may_write(&will.publication.topic) {
-            let source = session.source();
-            self.publish_will(id, source, *will);
+        let topic = &will.publication.topic;
+        match session.why_not_write(topic).map(|denial| denial.explain()) {
+            None => {
+                let source = session.source();
+                self.publish_will(id, source, *will);
+            }
+            Some(why) => self.tell_denied(id, Attempt::Will, topic, &why.for_log),
         }
     }
 
     /// Publishes the will of a session that ends.
     pub(super) fn publish_last_will(&mut self, session: &mut Session, will: Will) {
-        if session.may_write(&will.publication.topic) {
-            self.publish_will(session.id, session.source(), will);
+        let topic = &will.publication.topic;
+        match session.why_not_write(topic) {
+            None => self.publish_will(session.id, session.source(), will),
+            Some(denial) => {
+                let denied = Denied {
+                    client_id: &session.client_id,
+                    username: session.username.as_deref(),
+                    address: None,
+                    attempt: Attempt::Will,
+                    topic,
+                };
+                self.peers.tell_denied(&denied, &denial.to_string());
+            }
         }
     }
 
@@ -330,35 +391,12 @@ impl Core {
         (fanout.publisher, fanout.source) = publisher.unzip();
         fanout.ledger = self.peers.ledger();
         // A will is a client's; what the broker tells of itself, it may keep.
-        if fanout.publisher.is_some() && self.check_room_for(&route, &fanout).is_err() {
+        if fanout.publisher.is_some() && self.refuses(&route, &fanout).is_some() {
             self.peers.stats.dropped += 1;
             return;
         }
         self.distribute(&route, &mut fanout);
     }
-}
-
-/// Whether a client may publish to a topic: never to those that the broker
-/// itself speaks on, and otherwise by its rights.
-pub(super) fn may_write(
-    policy: &Policy,
-    client_id: &str,
-    username: Option<&str>,
-    topic: &str,
-) -> bool {
-    if topic.starts_with('$') && is_reserved(topic) {
-        return false;
-    }
-    policy.allows(client_id, username, Access::Write, topic)
-}
-
-/// Bridges tell their state below `$SYS`; everything else there is ours.
-fn is_reserved(topic: &str) -> bool {
-    let bridge_state = topic.starts_with("$SYS/broker/connection/") && topic.ends_with("/state");
-    ["$SYS/", "$share/", "$CONTROL/"]
-        .iter()
-        .any(|root| topic.starts_with(root))
-        && !bridge_state
 }
 
 /// Tells one message from another with the same packet identifier (FNV-1a; a

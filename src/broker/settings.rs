@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::denial::Denial;
 use crate::auth::{Access, Acl, Client};
 use crate::codec::QoS;
 use crate::config::LogTypes;
@@ -134,6 +135,8 @@ pub struct Policy {
     pub mount_point: String,
     /// Rights; `None` allows everything.
     pub acl: Option<Arc<Acl>>,
+    /// Whether a subscription that could never deliver anything is refused.
+    pub acl_check_subscribe: bool,
 }
 
 impl Policy {
@@ -155,22 +158,33 @@ impl Policy {
         seen.filter(|topic| !topic.is_empty())
     }
 
-    /// Whether a client of this listener may do that.
-    pub(super) fn allows(
-        &self,
-        client_id: &str,
-        username: Option<&str>,
-        access: Access,
-        topic: &str,
-    ) -> bool {
-        let client = Client {
-            client_id,
-            username,
-        };
-        self.acl
-            .as_ref()
-            .is_none_or(|acl| acl.check(&client, access, topic).allowed)
+    /// Why a client of this listener may not do that; `None`: it may. Nobody
+    /// publishes to topics on which the broker itself speaks.
+    pub fn denial(&self, client: &Client<'_>, access: Access, topic: &str) -> Option<Denial<'_>> {
+        if access == Access::Write && is_reserved(topic) {
+            return Some(Denial::Reserved);
+        }
+        let decision = self.acl.as_ref()?.check(client, access, topic);
+        (!decision.allowed).then_some(Denial::Listed(decision))
     }
+
+    /// Why a subscription to `filter` is refused; `None`: it is not, because it
+    /// could deliver something or because `acl_check_subscribe` is off.
+    pub(super) fn filter_denial(&self, client: &Client<'_>, filter: &str) -> Option<Denial<'_>> {
+        let acl = self.acl.as_ref().filter(|_| self.acl_check_subscribe)?;
+        let decision = acl.check_filter(client, filter);
+        (!decision.allowed).then_some(Denial::Listed(decision))
+    }
+}
+
+/// Bridges tell their state below `$SYS`; everything else there is ours.
+fn is_reserved(topic: &str) -> bool {
+    let bridge_state = || topic.starts_with("$SYS/broker/connection/") && topic.ends_with("/state");
+    topic.starts_with('$')
+        && ["$SYS/", "$share/", "$CONTROL/"]
+            .iter()
+            .any(|root| topic.starts_with(root))
+        && !bridge_state()
 }
 
 impl Default for Policy {
@@ -189,6 +203,7 @@ impl Default for Policy {
             client_id_prefix: None,
             mount_point: String::new(),
             acl: None,
+            acl_check_subscribe: false,
         }
     }
 }

@@ -148,6 +148,10 @@ pub struct Security {
     /// `acl_file`: who may read and write what. Default: none, everyone may
     /// do everything.
     pub acl_file: Option<PathBuf>,
+    /// `acl_check_subscribe`: whether a subscription is refused to which the
+    /// access control list lets no message through. Default: false, it is
+    /// granted and stays silent, as in Mosquitto.
+    pub acl_check_subscribe: bool,
 }
 
 /// The versions of the protocol that a listener accepts.

@@ -70,24 +70,26 @@ pub(super) static OPTIONS: &[O] = &[
     O::security("allow_anonymous", "", Flag(|l, v| l.security.allow_anonymous = v)).reloaded(),
     O::security("password_file", "", Path(|l, v| l.security.password_file = Some(v))).reloaded().once(),
     O::security("acl_file", "", Path(|l, v| l.security.acl_file = Some(v))).reloaded().once(),
+    // Ours alone: Mosquitto grants a subscription that can never deliver.
+    O::security("acl_check_subscribe", "false", Flag(|l, v| l.security.acl_check_subscribe = v)).reloaded(),
     O::security("allow_zero_length_clientid", "true", Flag(|l, v| l.allow_zero_length_clientid = v)).reloaded(),
     O::security("auto_id_prefix", "auto-", Text(|l, v| l.auto_id_prefix = v)).reloaded().once(),
 
     // Listeners.
-    O::listener("listener_allow_anonymous", "", Flag(|l, v| l.security.allow_anonymous = v)),
-    O::listener("listener_auto_id_prefix", "", Text(|l, v| l.auto_id_prefix = v)).once(),
-    O::listener("accept_protocol_versions", "3,4,5", Versions(|l, v| l.accept_protocol_versions = v)),
+    O::listener("listener_allow_anonymous", "", Flag(|l, v| l.security.allow_anonymous = v)).reloaded(),
+    O::listener("listener_auto_id_prefix", "", Text(|l, v| l.auto_id_prefix = v)).reloaded().once(),
+    O::listener("accept_protocol_versions", "3,4,5", Versions(|l, v| l.accept_protocol_versions = v)).reloaded(),
     O::listener("bind_interface", "", Text(|l, v| l.bind_interface = Some(v))).once(),
-    O::listener("max_connections", "-1", Limit(|l, v| l.max_connections = v)),
-    O::listener("max_qos", "2", Number { min: 0, max: 2, set: |l, v| l.max_qos = v as u8 }).aka(&["maximum_qos"]),
-    O::listener("max_topic_alias", "10", Number { min: 0, max: U16, set: |l, v| l.max_topic_alias = v as u16 }),
-    O::listener("max_topic_alias_broker", "10", Number { min: 0, max: U16, set: |l, v| l.max_topic_alias_broker = v as u16 }),
+    O::listener("max_connections", "-1", Limit(|l, v| l.max_connections = v)).reloaded(),
+    O::listener("max_qos", "2", Number { min: 0, max: 2, set: |l, v| l.max_qos = v as u8 }).reloaded().aka(&["maximum_qos"]),
+    O::listener("max_topic_alias", "10", Number { min: 0, max: U16, set: |l, v| l.max_topic_alias = v as u16 }).reloaded(),
+    O::listener("max_topic_alias_broker", "10", Number { min: 0, max: U16, set: |l, v| l.max_topic_alias_broker = v as u16 }).reloaded(),
     O::harmless("mptcp", Scope::Listener, &MPTCP, &["false", "0"]),
     O::listener("mount_point", "", Topic(|l, v| l.mount_point = v)).once(),
     O::listener("socket_domain", "", Choice(&["ipv4", "ipv6"], |l, v| {
         l.socket_domain = Some(if v == "ipv4" { SocketDomain::Ipv4 } else { SocketDomain::Ipv6 });
     })),
-    O::listener("use_username_as_clientid", "false", Flag(|l, v| l.use_username_as_clientid = v)),
+    O::listener("use_username_as_clientid", "false", Flag(|l, v| l.use_username_as_clientid = v)).reloaded(),
 
     // Limits and the rules of queueing and retaining.
     O::global("clientid_prefixes", "", Text(|c, v| {
@@ -122,7 +124,8 @@ pub(super) static OPTIONS: &[O] = &[
     // The process and its log.
     O::global("connection_messages", "true", Flag(|c, v| c.log.connection_messages = v)).reloaded(),
     O::global("log_dest", "stderr", Destination(|c, v| v.join(&mut c.log.destinations))).reloaded().adds(|c| c.log.destinations.clear()),
-    O::global("log_facility", "", Number { min: 0, max: 7, set: |c, v| c.log.facility = Some(v as u8) }),
+    O::global("log_facility", "", Number { min: 0, max: 7, set: |c, v| c.log.facility = Some(v as u8) }).reloaded(),
+    O::global("log_format", "text", Choice(&["text", "json"], |c, v| c.log.json = v == "json")).reloaded(),
     O::global("log_timestamp", "true", Flag(|c, v| c.log.timestamp = v)).reloaded(),
     O::global("log_timestamp_format", "", Text(|c, v| c.log.timestamp_format = Some(v))).reloaded().once(),
     O::global("log_type", "", Choice(
@@ -134,6 +137,7 @@ pub(super) static OPTIONS: &[O] = &[
         },
     )).reloaded().adds(|c| c.log.types = LogTypes::NONE),
     O::global("pid_file", "", Path(|c, v| c.pid_file = Some(v))).once(),
+    O::global("reload_on_change", "false", Flag(|c, v| c.reload_on_change = v)).reloaded(),
     O::global("set_tcp_nodelay", "true", Flag(|c, v| c.set_tcp_nodelay = v)).reloaded(),
     O::global("sys_interval", "10", Number { min: 0, max: U16, set: |c, v| c.sys_interval = v as u32 }).reloaded(),
     O::global("user", "mosquitto", Text(|c, v| c.user = Some(v))).once(),

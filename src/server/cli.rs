@@ -8,18 +8,22 @@ use std::sync::Arc;
 
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::hub::Hub;
-use super::process::{self, PidFile};
-use super::{Broker, StartError, runtime};
-use crate::auth::{Acl, LoadError, PasswordFile};
-use crate::config::{Config, LogType, LogTypes};
+use super::check_acl::{self, Question};
+use super::process::{self, Account, PidFile};
+use super::reload::Source;
+use super::signals::Signals;
+use super::{Broker, runtime, systemd};
+use crate::auth::{Access, Acl, Client, LoadError, PasswordFile};
+use crate::config::{Config, LogTypes};
 
 /// What Mosquitto exits with after a start that failed, and after a bad
 /// configuration or command line.
 const FAILED: u8 = 1;
 const MISCONFIGURED: u8 = 3;
+
+/// What `--check-acl` exits with where something is denied.
+const DENIED: u8 = 1;
 
 /// The grammar, from which completions and the man page are made too.
 pub fn command() -> Command {
@@ -32,7 +36,13 @@ pub fn command() -> Command {
             "Without a file that says where to listen, the broker accepts clients on this machine \
              only, at port 1883.\n\nExit status: 0 after SIGTERM or SIGINT, 1 when the start fails \
              (a port in use, for instance), 3 for mistakes in the configuration or on the command \
-             line.",
+             line.\n\nSignals: SIGHUP reads the configuration and its files again and opens the log \
+             files anew; what is wrong is logged, and the old configuration holds. SIGRTMIN opens \
+             the log files anew. SIGUSR2 writes all subscriptions to the log. SIGTERM and SIGINT \
+             publish all wills, tell the clients and end.\n\nEnvironment: PUID and PGID are the \
+             numbers of the user and group that the broker becomes when root starts it, before \
+             `user` of the configuration. UMASK_SET is its umask, in octal digits. \
+             MOSQUITTO_UNSAFE_ALLOW_SYMLINKS has no effect: links are always followed.",
         )
         .arg(
             Arg::new("config")
@@ -78,6 +88,7 @@ pub fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Log everything, whatever log_type says"),
         )
+        .args(check_acl_arguments())
         .arg(
             Arg::new("help")
                 .short('h')
@@ -91,6 +102,53 @@ pub fn command() -> Command {
                 .action(ArgAction::Version)
                 .help("Print the version"),
         )
+}
+
+fn check_acl_arguments() -> [Arg; 6] {
+    let operand = |name: &'static str, value_name: &'static str, help: &'static str| {
+        Arg::new(name)
+            .value_name(value_name)
+            .requires("check-acl")
+            .required_if_eq("check-acl", "true")
+            .help(help)
+    };
+    [
+        Arg::new("check-acl")
+            .long("check-acl")
+            .action(ArgAction::SetTrue)
+            .conflicts_with_all(["daemon", "port", "test-config"])
+            .help(
+                "Tell whether USER may read or write TOPIC, and by which rule, and end; exit \
+                 status 0 if so, 1 if not (on one of several listeners)",
+            ),
+        Arg::new("client-id")
+            .long("client-id")
+            .value_name("ID")
+            .requires("check-acl")
+            .help("The client identifier that --check-acl asks about"),
+        Arg::new("listener")
+            .long("listener")
+            .value_name("PORT")
+            .requires("check-acl")
+            .value_parser(value_parser!(u16))
+            .help("The listener that --check-acl asks about, where there are several"),
+        operand(
+            "user",
+            "USER",
+            "For --check-acl: a user name; '-' for clients without one",
+        ),
+        operand(
+            "access",
+            "ACCESS",
+            "For --check-acl: what the user wants to do",
+        )
+        .value_parser(["read", "write"]),
+        operand(
+            "topic",
+            "TOPIC",
+            "For --check-acl: a topic; to read, also a topic filter",
+        ),
+    ]
 }
 
 /// Runs the broker as a program.
@@ -116,13 +174,43 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Err(text) => fail(&text, MISCONFIGURED),
         };
     }
-    let config = match configure(&matches) {
+    let matches = Arc::new(matches);
+    let again = Arc::clone(&matches);
+    let source = move || configure(&again);
+    let config = match source() {
         Ok(config) => config,
         Err(text) => return fail(&text, MISCONFIGURED),
     };
-    match serve(config, matches.get_flag("daemon")) {
+    if matches.get_flag("check-acl") {
+        return check_acl(&config, &matches);
+    }
+    match serve(config, Box::new(source), matches.get_flag("daemon")) {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => fail(&format!("Error: {text}."), FAILED),
+    }
+}
+
+/// Prints what the access control lists say to a question.
+fn check_acl(config: &Config, matches: &ArgMatches) -> ExitCode {
+    let text = |name: &str| matches.get_one::<String>(name).map_or("", String::as_str);
+    let question = Question {
+        client: Client {
+            client_id: text("client-id"),
+            username: Some(text("user")).filter(|name| !matches!(*name, "" | "-")),
+        },
+        access: match text("access") {
+            "write" => Access::Write,
+            _ => Access::Read,
+        },
+        topic: text("topic"),
+        port: matches.get_one::<u16>("listener").copied(),
+    };
+    match check_acl::answer(config, &question) {
+        Err(text) => fail(&format!("Error: {text}."), MISCONFIGURED),
+        Ok(answer) => {
+            let _ = write!(std::io::stdout(), "{}", answer.text);
+            ExitCode::from(if answer.allowed { 0 } else { DENIED })
+        }
     }
 }
 
@@ -209,51 +297,34 @@ fn read_rights(option: &str, file: &Path, remarks: &mut Vec<String>) -> Result<(
 }
 
 /// Starts in order: sockets and files, background, privileges, threads.
-fn serve(config: Config, daemon: bool) -> Result<(), String> {
+fn serve(config: Config, source: Source, daemon: bool) -> Result<(), String> {
     let (pid_file, user) = (config.pid_file.clone(), config.user.clone());
-    let broker = Broker::bind(config).map_err(|error| error.to_string())?;
+    process::take_umask()?;
+    let (sockets, problems) = systemd::sockets();
+    let broker = Broker::bind_all(config, Some(source), sockets);
+    let broker = broker.map_err(|error| error.to_string())?;
+    for problem in problems {
+        broker.warn(&problem);
+    }
     if daemon {
         process::daemonize()?;
     }
     process::raise_descriptor_limit();
     let _pid_file = pid_file.as_deref().map(PidFile::write).transpose()?;
-    if let Some(warning) = process::drop_privileges(user.as_deref())? {
-        broker.warn(&warning);
+    if let Some(account) = Account::choose(user.as_deref())? {
+        if let Some(warning) = &account.warning {
+            broker.warn(warning);
+        }
+        broker.hub.logger().give_to(account.uid, account.gid);
+        account.enter()?;
     }
     let run = async {
-        let hub = Arc::clone(&broker.hub);
-        broker.run(end_signal(hub)?).await
+        let signals = Signals::listen()?;
+        let control = Arc::clone(&broker.control);
+        tokio::spawn(systemd::report(Arc::clone(&broker.hub)));
+        broker.run(signals.attend(control)).await
     };
     runtime()
         .and_then(|runtime| runtime.block_on(run))
         .map_err(|error| error.to_string())
-}
-
-/// Ready when SIGTERM or SIGINT asks the broker to end. Other signals that
-/// Mosquitto knows have their effect meanwhile.
-fn end_signal(hub: Arc<Hub>) -> Result<impl Future<Output = ()>, StartError> {
-    let listen = |kind| {
-        signal(kind).map_err(|error| StartError(format!("cannot listen for signals: {error}")))
-    };
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut hang_up = listen(SignalKind::hangup())?;
-    let mut user1 = listen(SignalKind::user_defined1())?;
-    let mut user2 = listen(SignalKind::user_defined2())?;
-    Ok(async move {
-        loop {
-            let text = tokio::select! {
-                _ = terminate.recv() => return,
-                _ = interrupt.recv() => return,
-                _ = hang_up.recv() => {
-                    hub.logger().reopen();
-                    "SIGHUP: log files are opened anew. This version doesn't read its configuration \
-                     again while it runs: stop and start it."
-                }
-                _ = user1.recv() => "SIGUSR1: this version has no persistence, nothing is saved.",
-                _ = user2.recv() => "SIGUSR2: this version doesn't print the subscription tree.",
-            };
-            hub.logger().write(LogType::Notice, text);
-        }
-    })
 }

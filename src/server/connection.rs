@@ -12,8 +12,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
 use super::credentials::Credentials;
+use super::entrance::Entrance;
+use super::exchange::Renewal;
 use super::hub::Hub;
-use crate::broker::{Batch, ConnectionId, Core, Ended, Millis, Outlook, Policy, Work};
+use crate::auth::Step;
+use crate::broker::{
+    Batch, ConnectionId, Core, Ended, Millis, Outlook, Policy, ProofRequest, Work,
+};
 use crate::codec::{Frame, Version};
 
 /// The read buffer of a thread, in bytes; connections have none.
@@ -32,31 +37,38 @@ thread_local! {
     static SPENT: Cell<Option<Vec<u8>>> = const { Cell::new(None) };
 }
 
-/// What a listener's connections have in common.
+/// What a listener's connections have in common. All of it is built anew from
+/// its files by a reload, see [`Entrance`].
 #[derive(Debug)]
 pub(super) struct Door {
     pub(super) policy: Arc<Policy>,
     pub(super) credentials: Credentials,
     pub(super) max_packet_size: u32,
+    /// Whether small packets leave at once.
+    pub(super) no_delay: bool,
 }
 
 /// Takes a connection in; the future serves it until it ends. It is kept
 /// small: most connections are idle most of the time.
 pub(super) fn serve<S>(
     hub: Arc<Hub>,
-    door: Arc<Door>,
+    entrance: Arc<Entrance>,
     stream: S,
     peer: &str,
 ) -> impl Future<Output = ()> + use<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let id = hub.enter(None, |core, now| {
-        core.open(now, Arc::clone(&door.policy), peer)
+    // A reload exchanges the door first and then tells the core.
+    let (id, max_packet_size) = hub.enter(None, |core, now| {
+        let door = entrance.door();
+        let id = core.open(now, Arc::clone(&door.policy), peer);
+        (id, door.max_packet_size)
     });
     let mut connection = Connection {
         id,
-        door,
+        entrance,
+        max_packet_size,
         stream,
         version: Version::V311,
         partial: Vec::new(),
@@ -65,6 +77,7 @@ where
         more: false,
         paused: false,
         closing: false,
+        renewal: None,
         waker: None,
         place: Place {
             hub,
@@ -120,7 +133,9 @@ impl Drop for Place {
 
 pub(super) struct Connection<S> {
     pub(super) id: ConnectionId,
-    pub(super) door: Arc<Door>,
+    pub(super) entrance: Arc<Entrance>,
+    /// What CONNACK promises; the same while the connection lasts.
+    pub(super) max_packet_size: u32,
     pub(super) stream: S,
     pub(super) version: Version,
     /// The beginning of a packet whose end is not there yet.
@@ -134,6 +149,8 @@ pub(super) struct Connection<S> {
     paused: bool,
     /// The core is done with the connection.
     closing: bool,
+    /// The client proves anew who it is.
+    renewal: Option<Box<Renewal>>,
     waker: Option<Waker>,
     place: Place,
 }
@@ -152,6 +169,10 @@ enum Read {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub(super) fn hub(&self) -> &Hub {
+        &self.place.hub
+    }
+
     pub(super) fn enter<R>(&self, event: impl FnOnce(&mut Core, Millis) -> R) -> R {
         self.place.hub.enter(Some(self.id), event)
     }
@@ -175,11 +196,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if read == Read::Ended {
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
+        if self.renewal.is_some() && self.renew(context) {
+            context.waker().wake_by_ref();
+        }
         let resumed = read == Read::Paused && !self.paused;
         if read == Read::Again || resumed || self.more && self.writing.is_empty() {
             context.waker().wake_by_ref();
         }
         Poll::Pending
+    }
+
+    /// Looks at the step of a new proof that runs. True: it is done, and the
+    /// core has an answer for the client.
+    fn renew(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(Poll::Ready((step, exchange))) =
+            self.renewal.as_mut().map(|renewal| renewal.poll(context))
+        else {
+            return false;
+        };
+        let goes_on = matches!(step, Step::Continue(_));
+        let waiting = exchange.filter(|_| goes_on).map(Renewal::Waiting);
+        self.renewal = waiting.map(Box::new);
+        let id = self.id;
+        self.enter(|core, now| core.proceed(now, id, &step));
+        true
+    }
+
+    /// Begins a step of a new proof.
+    fn run(&mut self, request: ProofRequest) {
+        let earlier = self.renewal.take().map(|renewal| *renewal);
+        let hub = &self.place.hub;
+        let door = self.entrance.door();
+        let hashing = door.credentials.hashing();
+        let renewal = Renewal::run(earlier, request, hub.methods(), hashing);
+        self.renewal = renewal.map(Box::new);
+        if self.renewal.is_none() {
+            let id = self.id;
+            self.enter(|core, now| core.proceed(now, id, &Step::Deny));
+        }
     }
 
     fn exchange(&mut self, context: &mut Context<'_>) -> io::Result<Read> {
@@ -277,7 +331,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Poll::Ready(outcome) => outcome?,
         }
         let bytes = std::mem::take(&mut self.partial);
-        let whole = Frame::split(&bytes, self.door.max_packet_size as usize);
+        let whole = Frame::split(&bytes, self.max_packet_size as usize);
         if matches!(whole, Ok(None)) {
             self.partial = bytes;
             // On a slow line a large packet takes longer than the keep alive.
@@ -292,7 +346,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Hands the packets in `bytes` to the core and keeps what is left. True:
     /// the outbox was looked at on this occasion.
     pub(super) fn process(&mut self, bytes: &[u8]) -> bool {
-        let batch = Batch::decode(bytes, self.version, self.door.max_packet_size);
+        let batch = Batch::decode(bytes, self.version, self.max_packet_size);
         let rest = &bytes[batch.consumed()..];
         if rest.is_empty() {
             self.partial = Vec::new();
@@ -303,14 +357,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return false;
         }
         let (id, take) = (self.id, self.writing.is_empty());
-        let (work, outlook) = self.enter(|core, now| {
-            core.receive(now, id, &batch);
-            if take {
-                (look(core, now, id), None)
-            } else {
-                (None, Some(core.outlook(id)))
+        let (work, outlook) = loop {
+            let done = self.enter(|core, now| {
+                if core.receive_some(now, id, &batch) {
+                    None
+                } else if take {
+                    Some((look(core, now, id), None))
+                } else {
+                    Some((None, Some(core.outlook(id))))
+                }
+            });
+            if let Some(news) = done {
+                break news;
             }
-        });
+        };
         match outlook {
             None => self.accept(work),
             Some(outlook) => self.heed(outlook),
@@ -334,6 +394,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.more = work.more;
         self.paused = work.pause;
         self.closing = work.close;
+        if let Some(request) = work.proof {
+            self.run(*request);
+        }
     }
 
     /// What the core has to say while our bytes don't leave.

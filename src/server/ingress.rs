@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::connection::{Door, serve};
+use super::connection::serve;
+use super::entrance::Entrance;
 use super::hub::Hub;
 use crate::transport::Stream;
 
@@ -16,6 +17,6 @@ pub(super) struct Origin {
 
 /// Serves an accepted connection until it ends. What goes wrong on the way to
 /// MQTT concerns this connection only.
-pub(super) async fn admit(hub: Arc<Hub>, door: Arc<Door>, stream: Stream, origin: Origin) {
-    serve(hub, door, stream, &origin.peer).await;
+pub(super) async fn admit(hub: Arc<Hub>, entrance: Arc<Entrance>, stream: Stream, origin: Origin) {
+    serve(hub, entrance, stream, &origin.peer).await;
 }

@@ -6,6 +6,7 @@ use tokio::io::DuplexStream;
 
 use super::connection::{Door, serve};
 use super::credentials::Credentials;
+use super::entrance::Entrance;
 use super::hub::Hub;
 use crate::broker::Policy;
 use crate::client::{Client, ConnectError, ConnectOptions};
@@ -43,15 +44,17 @@ impl Links {
     /// options of its own. Called within a tokio runtime.
     pub fn open(&self) -> Link {
         let (ours, theirs) = tokio::io::duplex(PIPE);
-        let door = Arc::new(Door {
+        let entrance = Entrance::new(Door {
             policy: Arc::new(Policy {
                 port: 0,
                 ..Policy::default()
             }),
             credentials: Credentials::trusting(),
             max_packet_size: u32::MAX,
+            no_delay: false,
         });
-        tokio::spawn(serve(Arc::clone(&self.0), door, ours, "this process"));
+        let entrance = Arc::new(entrance);
+        tokio::spawn(serve(Arc::clone(&self.0), entrance, ours, "this process"));
         theirs
     }
 }

@@ -9,15 +9,18 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::connection::{Door, serve};
 use super::credentials::Credentials;
+use super::entrance::Entrance;
 use super::hub::Hub;
 use super::log::Logger;
+use crate::auth::{Algorithm, PasswordHash};
 use crate::broker::{Core, Policy, Settings};
-use crate::config::{Config, LogTypes};
+use crate::config::{Config, LogTypes, Security};
 
 const CONNACK: [u8; 4] = [0x20, 2, 0, 0];
 const PINGREQ: [u8; 2] = [0xC0, 0];
@@ -30,7 +33,7 @@ fn connect(id: u8) -> Vec<u8> {
     [&header[..], &[0, 1, id, 0, 1, b'w', 0, 1, b'!']].concat()
 }
 
-fn hub() -> Result<(Arc<Hub>, Arc<Door>), String> {
+fn hub() -> Result<(Arc<Hub>, Arc<Entrance>), String> {
     let config = Config::parse("log_dest none\n", "test").map_err(|error| error.to_string())?;
     let settings = Settings {
         log: LogTypes::NONE,
@@ -38,13 +41,14 @@ fn hub() -> Result<(Arc<Hub>, Arc<Door>), String> {
         ..Settings::default()
     };
     let core = Core::new(settings, 0);
-    let hub = Hub::new(core, Instant::now(), Logger::open(&config.log)?);
+    let hub = Hub::new(core, Instant::now(), Logger::open(&config)?);
     let door = Door {
         policy: Arc::new(Policy::default()),
         credentials: Credentials::trusting(),
         max_packet_size: 1_000_000,
+        no_delay: false,
     };
-    Ok((Arc::new(hub), Arc::new(door)))
+    Ok((Arc::new(hub), Arc::new(Entrance::new(door))))
 }
 
 struct Client {
@@ -54,7 +58,7 @@ struct Client {
 
 impl Client {
     /// A connection with room for so many bytes on their way.
-    fn open(hub: &Arc<Hub>, door: &Arc<Door>, pipe: usize) -> Self {
+    fn open(hub: &Arc<Hub>, door: &Arc<Entrance>, pipe: usize) -> Self {
         let (stream, theirs) = tokio::io::duplex(pipe);
         let served = serve(Arc::clone(hub), Arc::clone(door), theirs, "test");
         let served = tokio::spawn(served);
@@ -228,4 +232,117 @@ async fn an_idle_connection_is_small() {
     let stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap());
     let size = size_of_val(&serve(hub, door, stream.await.unwrap(), "test"));
     assert!(size <= 256, "the future of a connection takes {size} bytes");
+}
+
+/// A clean session of MQTT 3.1.1 for a user.
+fn login(id: &str, user: &str, password: &str) -> Vec<u8> {
+    let mut rest = vec![0, 4, b'M', b'Q', b'T', b'T', 4, 0b1100_0010, 0, 0];
+    for text in [id, user, password] {
+        rest.extend((text.len() as u16).to_be_bytes());
+        rest.extend(text.bytes());
+    }
+    [&[0x10, rest.len() as u8], &*rest].concat()
+}
+
+/// A listener for anonymous clients and for ann with this password, who are let
+/// in as fast as `gate` lets hashes be computed.
+fn door_for_ann(password: &str, gate: &Arc<Semaphore>) -> Arc<Entrance> {
+    let hash = PasswordHash::create(Algorithm::Sha512, password.as_bytes()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("passwd");
+    std::fs::write(&file, format!("ann:{hash}\n")).unwrap();
+    let security = Security {
+        allow_anonymous: true,
+        password_file: Some(file),
+        ..Security::default()
+    };
+    Arc::new(Entrance::new(Door {
+        policy: Arc::new(Policy::default()),
+        credentials: Credentials::load(&security, Arc::clone(gate)).unwrap(),
+        max_packet_size: 1_000_000,
+        no_delay: false,
+    }))
+}
+
+#[tokio::test]
+async fn a_crowd_that_waits_for_its_passwords_delays_nobody() {
+    let (hub, _) = hub().unwrap();
+    let gate = Arc::new(Semaphore::new(0));
+    let door = door_for_ann("right", &gate);
+    let mut crowd = Vec::new();
+    for number in 0..400 {
+        let mut client = Client::open(&hub, &door, 4096);
+        let own = format!("wrong{number}");
+        let password = ["right", "wrong", &own][number % 3];
+        let connect = login(&format!("c{number}"), "ann", password);
+        client.stream.write_all(&connect).await.unwrap();
+        crowd.push((client, password == "right"));
+    }
+    // No password is looked at yet, and others come in and talk.
+    let mut reader = Client::open(&hub, &door, 4096);
+    reader.ask(&connect(b'r'), &CONNACK).await;
+    let subscribe = [0x82, 6, 0, 1, 0, 1, b't', 0];
+    reader.ask(&subscribe, &[0x90, 3, 0, 1, 0]).await;
+    let mut writer = Client::open(&hub, &door, 4096);
+    writer.ask(&connect(b'w'), &CONNACK).await;
+    for _ in 0..100 {
+        let message = [0x30, 4, 0, 1, b't', b'x'];
+        writer
+            .ask(&[&message[..], &PINGREQ].concat(), &PINGRESP)
+            .await;
+        reader.ask(&[], &message).await;
+    }
+    assert!(crowd.iter().all(|(client, _)| !client.served.is_finished()));
+    gate.add_permits(1);
+    for (client, is_right) in &mut crowd {
+        let code = if *is_right { 0 } else { 5 };
+        client.ask(&[], &[0x20, 2, 0, code]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_was_right_a_moment_ago_is_not_hashed_again() {
+    let (hub, _) = hub().unwrap();
+    let gate = Arc::new(Semaphore::new(1));
+    let door = door_for_ann("right", &gate);
+    let right = login("a", "ann", "right");
+    let mut first = Client::open(&hub, &door, 4096);
+    first.ask(&right, &CONNACK).await;
+    let hashing = gate.acquire().await.unwrap();
+    for _ in 0..10 {
+        let mut again = Client::open(&hub, &door, 4096);
+        again.ask(&right, &CONNACK).await;
+    }
+    // With another file, nothing that was known counts.
+    let changed = door_for_ann("new", &gate);
+    let mut late = Client::open(&hub, &changed, 4096);
+    late.stream.write_all(&right).await.unwrap();
+    let mut wrong = Client::open(&hub, &door, 4096);
+    wrong
+        .stream
+        .write_all(&login("a", "ann", "rightt"))
+        .await
+        .unwrap();
+    drop(hashing);
+    late.ask(&[], &[0x20, 2, 0, 5]).await;
+    wrong.ask(&[], &[0x20, 2, 0, 5]).await;
+}
+
+#[tokio::test]
+async fn a_password_that_was_checked_before_a_reload_is_checked_again_after_it() {
+    let (hub, _) = hub().unwrap();
+    let gate = Arc::new(Semaphore::new(0));
+    let entrance = door_for_ann("old", &gate);
+    let mut client = Client::open(&hub, &entrance, 4096);
+    let connect = login("a", "ann", "old");
+    client.stream.write_all(&connect).await.unwrap();
+    // It waits at the old door when the new one is set in.
+    while Arc::strong_count(&entrance.door()) < 3 {
+        tokio::task::yield_now().await;
+    }
+    entrance.exchange(door_for_ann("new", &gate).door());
+    gate.add_permits(1);
+    client.ask(&[], &[0x20, 2, 0, 5]).await;
+    let mut client = Client::open(&hub, &entrance, 4096);
+    client.ask(&login("a", "ann", "new"), &CONNACK).await;
 }

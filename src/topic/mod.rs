@@ -1,8 +1,10 @@
 //! Topic names and topic filters (4.7): validation, matching, shared
 //! subscriptions' names, and the tree that finds one by the other.
 
+mod intersection;
 mod tree;
 
+pub use intersection::{intersection, samples};
 pub use tree::{NodeId, Tree, Vacant};
 
 /// Whether `topic` is a topic name: not empty, no wildcard (4.7.3). The codec

@@ -164,6 +164,8 @@ impl Shell {
                 more,
                 pause,
                 close,
+                // Nobody comes in by a method here.
+                proof: _,
             } = work.unwrap_or_default();
             self.seen.push(index as u8);
             self.seen.extend_from_slice(&bytes);
