@@ -101,6 +101,15 @@ impl Printer {
         self.flush()
     }
 
+    /// Writes the last there is, and leaves the lines of a watch alone.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        self.flush()?;
+        if self.watch.is_some() {
+            self.line("")?;
+        }
+        Ok(())
+    }
+
     /// Writes what there is.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         if let Some(watch) = &mut self.watch {

@@ -405,7 +405,7 @@ impl Subscriber {
     /// Leaves, in the way that the reason asks for.
     async fn finish(mut self, end: End, has_will: bool) -> Result<u8, Failure> {
         if end != End::PipeClosed {
-            let _ = printed(self.job.printer.flush())?;
+            let _ = printed(self.job.printer.finish())?;
         }
         if end == End::Done {
             let _ = tokio::time::timeout(LAST_WAIT, self.last_acknowledgements()).await;
