@@ -5,8 +5,10 @@
 //!     cargo bench --bench tools -- --quick       one round with fewer messages
 //!     cargo bench --bench tools -- '-l' --rounds 9
 //!
-//! The two programs take turns, so that whatever else this machine does meets
-//! both alike; a ratio is that of the medians. What is asked for stands beside.
+//! Ours are the programs that Cargo built, or those in the directory that the
+//! variable `MQTT_TOOLS` names. The two take turns, so that whatever else this
+//! machine does meets both alike; a ratio is that of the medians. What is asked
+//! for stands beside.
 
 mod programs;
 mod rows;

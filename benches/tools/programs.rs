@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,22 +36,18 @@ impl Contender {
     }
 
     pub(crate) fn publisher_at(self, broker: &Broker, host: &str) -> Command {
-        self.client(
-            "mosquitto_pub",
-            env!("CARGO_BIN_EXE_mqtt-pub"),
-            broker,
-            host,
-        )
+        let ours = ours("mqtt-pub", env!("CARGO_BIN_EXE_mqtt-pub"));
+        self.client("mosquitto_pub", ours, broker, host)
     }
 
     pub(crate) fn subscriber(self, broker: &Broker) -> Command {
-        let ours = env!("CARGO_BIN_EXE_mqtt-sub");
+        let ours = ours("mqtt-sub", env!("CARGO_BIN_EXE_mqtt-sub"));
         self.client("mosquitto_sub", ours, broker, "127.0.0.1")
     }
 
-    fn client(self, theirs: &str, ours: &str, broker: &Broker, host: &str) -> Command {
+    fn client(self, theirs: &str, ours: PathBuf, broker: &Broker, host: &str) -> Command {
         let mut command = Command::new(match self {
-            Self::Mosquitto => theirs,
+            Self::Mosquitto => PathBuf::from(theirs),
             Self::Ours => ours,
         });
         command
@@ -60,6 +57,14 @@ impl Contender {
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         command
+    }
+}
+
+/// A program of ours: as Cargo built it, or from the directory `MQTT_TOOLS`.
+fn ours(name: &str, built: &str) -> PathBuf {
+    match std::env::var_os("MQTT_TOOLS") {
+        Some(directory) => PathBuf::from(directory).join(name),
+        None => built.into(),
     }
 }
 
@@ -81,7 +86,7 @@ impl Broker {
             "listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nlog_dest none\n"
         );
         fs::write(&configuration, text)?;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mqtt-broker"));
+        let mut command = Command::new(ours("mqtt-broker", env!("CARGO_BIN_EXE_mqtt-broker")));
         let process = Running::start(command.arg("-c").arg(configuration).stdin(Stdio::null()))?;
         let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
