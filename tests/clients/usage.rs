@@ -184,8 +184,7 @@ fn what_comes_later_says_what_to_do_instead() {
     for (line, word) in [
         ("--psk 1234", "pre-shared"),
         ("--tls-engine pkcs11", "--key"),
-        ("-S", "-h and -p"),
-        ("--message-rate", "pv"),
+        ("-S", "dig +short SRV"),
         ("--keyform engine --cert c --key k", "OpenSSL engines"),
     ] {
         let args = [&words(line)[..], &["-t", "a", "-m", "b"]].concat();
