@@ -21,6 +21,12 @@ if ! { command -v mosquitto_pub && { command -v mosquitto || test -x /usr/sbin/m
     fi
 fi
 
+# The tests of TLS follow recipes for it.
+if ! command -v openssl >/dev/null; then
+    as_root apt-get update
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y openssl
+fi
+
 # Where Python is the distribution's, pip wants to be told that we mean it.
 pip_install() {
     python3 -m pip install "$@" || python3 -m pip install --break-system-packages "$@"

@@ -107,7 +107,7 @@ pub(super) fn version(value: &str) -> Result<Change<Listener>, Fault> {
 pub(super) fn ciphers(value: &str) -> Result<Change<Listener>, Fault> {
     let list = some_cipher(value, Ciphers::parse_tls12(value))?;
     Ok(Box::new(move |listener| {
-        listener.tls.ciphers.tls12 = Some(list.clone())
+        listener.tls.ciphers.tls12 = Some(list.clone());
     }))
 }
 
@@ -115,7 +115,7 @@ pub(super) fn ciphers(value: &str) -> Result<Change<Listener>, Fault> {
 pub(super) fn ciphers_tls13(value: &str) -> Result<Change<Listener>, Fault> {
     let list = some_cipher(value, Ciphers::parse_tls13(value))?;
     Ok(Box::new(move |listener| {
-        listener.tls.ciphers.tls13 = Some(list.clone())
+        listener.tls.ciphers.tls13 = Some(list.clone());
     }))
 }
 

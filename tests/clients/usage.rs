@@ -182,13 +182,11 @@ fn what_comes_later_says_what_to_do_instead() {
         return;
     }
     for (line, word) in [
-        ("--cafile ca.crt", "tunnel"),
         ("--psk 1234", "pre-shared"),
         ("--proxy socks5h://h", "tunnel"),
         ("--ws", "WebSocket"),
         ("-S", "-h and -p"),
-        ("-p 8883", "--unix"),
-        ("-L mqtts://h/a", "--unix"),
+        ("--keyform engine --cert c --key k", "OpenSSL engines"),
         ("-L wss://h/a", "WebSocket"),
     ] {
         let args = [&words(line)[..], &["-t", "a", "-m", "b"]].concat();

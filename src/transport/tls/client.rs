@@ -3,12 +3,14 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
+use tokio::time::timeout;
 
 use super::failure::{Failure, Side};
 use super::files::{certificates, directory};
@@ -19,6 +21,9 @@ use super::verify::{Trust, Usage, Verified};
 use super::{Error, certified_key, provider, versions};
 use crate::config::{Ciphers, TlsVersion};
 use crate::transport::Stream;
+
+/// How long the server may take for the handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How a client speaks TLS. The default trusts nobody.
 #[derive(Clone, Debug, Default)]
@@ -117,7 +122,10 @@ impl Connector {
         let session = ClientConnection::new(Arc::clone(&self.0), name)
             .map_err(|error| explain(Failure::Tls(error, None)))?;
         let mut stream = TlsStream::new(stream, session.into());
-        stream.shake_hands().await.map_err(explain)?;
+        match timeout(HANDSHAKE_TIMEOUT, stream.shake_hands()).await {
+            Ok(shaken) => shaken.map_err(explain)?,
+            Err(_) => return Err(explain(Failure::Silence)),
+        }
         Ok(Stream::Tls(Box::new(stream)))
     }
 }
