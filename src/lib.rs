@@ -34,6 +34,7 @@ pub mod codec;
 pub mod config;
 pub mod server;
 pub mod session;
+pub mod store;
 pub mod topic;
 pub mod transport;
 

@@ -35,6 +35,9 @@ pip_install --requirement requirements.txt
 
 npm ci --no-fund --no-audit
 
+# For systemd-analyze; nothing is started.
+command -v systemd-analyze >/dev/null || as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y systemd
+
 PATH="$PATH:/usr/sbin" mosquitto -h | head -n 1 || true
 python3 -c 'import paho.mqtt as paho; print("paho-mqtt", paho.__version__)'
 node -p '"mqtt.js " + require("mqtt/package.json").version'

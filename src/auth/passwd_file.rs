@@ -115,6 +115,11 @@ impl PasswordFile {
         self.users.contains_key(username)
     }
 
+    /// Whether `username` has the same entry in `other`, or none in both.
+    pub fn agrees(&self, other: &Self, username: &str) -> bool {
+        self.users.get(username) == other.users.get(username)
+    }
+
     /// The number of users.
     pub fn len(&self) -> usize {
         self.users.len()

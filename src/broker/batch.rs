@@ -1,12 +1,13 @@
 //! What one read of a connection brought.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 
 use super::Refusal;
 use super::memory::{Ledger, Weighed};
-use crate::codec::{Frame, Packet, ReasonCode, Side, Version};
+use crate::codec::{Frame, Packet, QoS, ReasonCode, Side, Version};
 
 /// The whole packets in a buffer, decoded outside the core and handed to it
 /// together.
@@ -20,6 +21,56 @@ pub struct Batch<'a> {
     pub(super) error: Option<Refusal>,
     consumed: usize,
     copy: OnceCell<Bytes>,
+    pub(super) progress: RefCell<Progress>,
+    /// Tells it from other batches, once the core has seen it.
+    pub(super) number: Cell<u64>,
+}
+
+/// How far the core has come with a batch.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Packets that are done.
+    pub(super) packets: usize,
+    /// Topic filters of the next one, a SUBSCRIBE or UNSUBSCRIBE, that are done.
+    pub(super) filters: usize,
+    /// The reason codes for them.
+    pub(super) reasons: Vec<u8>,
+    /// How many of them are refused for want of rights, and why the first is.
+    pub(super) refused: usize,
+    pub(super) words: Option<String>,
+    /// Those of them whose retained messages are due behind SUBACK.
+    pub(super) retained: VecDeque<(usize, QoS)>,
+    /// How many more may be done before others have a turn.
+    pub(super) budget: usize,
+}
+
+impl Progress {
+    /// Whether nothing was done of the next packet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.filters == 0
+    }
+
+    /// Takes one filter's work from the budget; false: it is used up.
+    pub(super) fn spend(&mut self) -> bool {
+        let left = self.budget.checked_sub(1);
+        self.budget = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    /// The next filter is refused with that code, and perhaps a reason for the
+    /// client to read.
+    pub(super) fn refuse(&mut self, code: u8, words: Option<String>) {
+        self.reasons.push(code);
+        self.words = self.words.take().or(words);
+        self.refused += 1;
+        self.filters += 1;
+    }
+
+    /// The packet is done.
+    pub(super) fn finish(&mut self) {
+        (self.filters, self.refused) = (0, 0);
+        (self.reasons, self.words) = (Vec::new(), None);
+    }
 }
 
 impl<'a> Batch<'a> {
@@ -33,6 +84,8 @@ impl<'a> Batch<'a> {
             error: None,
             consumed: 0,
             copy: OnceCell::new(),
+            progress: RefCell::default(),
+            number: Cell::default(),
         };
         loop {
             match next(&bytes[batch.consumed..], version, max_packet_size) {

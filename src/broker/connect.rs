@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::connection::{ConnectionId, Stage};
+use super::connection::{ConnectionId, Promised, Stage};
 use super::denial::{Attempt, Denied, Explanation};
 use super::proof::Proof;
 use super::publication::{MessageProperties, Publication};
 use super::publish::LONG_TOPIC;
 use super::session::Will;
 use super::timers::{Millis, Timer};
-use super::{Core, Policy, Refusal};
+use super::{Core, Grounds, Policy, Refusal};
 use crate::auth::{Access, Client};
 use crate::codec::{
     ConnAck, Connect, Packet, Properties, Property, ReasonCode, RefusedConnect, Version,
@@ -20,9 +20,14 @@ use crate::session::aliases;
 /// What authentication said about a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision<'a> {
-    /// The credentials are right, or none were needed. A CONNECT that names an
-    /// authentication method doesn't come in by that.
+    /// No credentials were needed: an anonymous client, or a user name that
+    /// nobody checked. A CONNECT that names an authentication method doesn't
+    /// come in by that.
     Allowed,
+    /// User name and password are right; the same holds.
+    Verified,
+    /// The layers below MQTT know its user name; the same holds.
+    Certified,
     /// They are wrong or missing, or the method denied.
     Denied,
     /// The method that CONNECT names is satisfied; its last data, for CONNACK.
@@ -163,7 +168,7 @@ impl Core {
         if !policy.versions[connect.version as usize - Version::V31 as usize] {
             return Err(Refusal::Version.into());
         }
-        if decision == Decision::Allowed
+        if !matches!(decision, Decision::Denied | Decision::Proven(_))
             && crate::property!(connect.properties, AuthenticationMethod).is_some()
         {
             return Err(Refusal::AuthenticationMethod.into());
@@ -255,11 +260,13 @@ impl Core {
 
         let expiry_interval = crate::property!(connect.properties, SessionExpiryInterval);
         let expiry = self.session_expiry(connect.version, connect.clean_start, expiry_interval);
+        let receive_maximum =
+            crate::property!(connect.properties, ReceiveMaximum).unwrap_or(u16::MAX);
         let window = self
             .peers
             .settings
             .max_inflight_messages
-            .min(crate::property!(connect.properties, ReceiveMaximum).unwrap_or(u16::MAX));
+            .min(receive_maximum);
         let byte_window = self.peers.settings.max_inflight_bytes;
         let will = connect
             .will
@@ -270,10 +277,14 @@ impl Core {
             .unwrap_or(0)
             .min(policy.max_topic_alias_broker);
 
+        let promised = Promised::new(connect.version, &self.peers.settings, policy);
         let Some(connection) = self.peers.connection(id) else {
             return;
         };
         connection.stage = Stage::Open(session);
+        connection.receive_maximum = receive_maximum;
+        connection.promised = promised;
+        connection.grounds = Grounds::of(decision);
         let method = crate::property!(connect.properties, AuthenticationMethod);
         connection.proof = method.map(|method| Box::new(Proof::new(method)));
         connection.patience = Millis::from(keep_alive) * 1500;
@@ -321,7 +332,7 @@ impl Core {
             method,
             data: match decision {
                 Decision::Proven(data) => data,
-                Decision::Allowed | Decision::Denied => None,
+                _ => None,
             },
         };
         self.greet(id, policy, resumed.is_some(), &granted);

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::Grounds;
 use super::proof::Proof;
 use super::publication::{Delivery, publish_packet};
 use super::session::SessionId;
-use super::settings::Policy;
+use super::settings::{Policy, Settings};
 use super::subscriptions::Route;
 use super::timers::Millis;
 use crate::codec::{Properties, Property, QoS, Version};
@@ -55,6 +56,11 @@ pub(super) struct Connection {
     pub(super) heard: Millis,
     /// The largest packet that the client takes, in bytes.
     pub(super) max_packet_size: usize,
+    /// How many unacknowledged messages the client takes (3.1.2.11.3).
+    pub(super) receive_maximum: u16,
+    pub(super) promised: Promised,
+    /// What it was let in by.
+    pub(super) grounds: Grounds,
     /// The session expiry interval of CONNECT was 0, so that DISCONNECT must
     /// not raise it.
     pub(super) expiry_fixed: bool,
@@ -71,6 +77,42 @@ pub(super) struct Connection {
     pub(super) watched: bool,
     /// It didn't drain in time: QoS 0 beyond the soft limit is lost now.
     pub(super) stalled: bool,
+}
+
+/// What a client may rely on while its connection lasts, because CONNACK said
+/// so (3.2.2.3), or would have in MQTT 5: a reload widens it and takes nothing
+/// away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Promised {
+    pub(super) receive_maximum: u16,
+    pub(super) topic_alias_maximum: u16,
+    pub(super) max_qos: u8,
+    pub(super) retain: bool,
+}
+
+impl Promised {
+    pub(super) fn new(version: Version, settings: &Settings, policy: &Policy) -> Self {
+        Self {
+            // Only MQTT 5 tells its clients how many may be in flight.
+            receive_maximum: match version {
+                Version::V5 => settings.max_inflight_messages,
+                _ => u16::MAX,
+            },
+            topic_alias_maximum: policy.max_topic_alias,
+            max_qos: policy.max_qos,
+            retain: settings.retain_available,
+        }
+    }
+
+    /// What holds with what `other` grants too.
+    pub(super) fn widened(self, other: Self) -> Self {
+        Self {
+            receive_maximum: self.receive_maximum.max(other.receive_maximum),
+            topic_alias_maximum: self.topic_alias_maximum.max(other.topic_alias_maximum),
+            max_qos: self.max_qos.max(other.max_qos),
+            retain: self.retain || other.retain,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -40,6 +40,7 @@ pub(super) struct Fanout<'a> {
 const OVERHEAD: usize = 192;
 
 impl<'a> Fanout<'a> {
+    #[inline]
     pub(super) fn new(
         topic: &'a Arc<str>,
         payload: &'a [u8],
@@ -71,7 +72,7 @@ impl<'a> Fanout<'a> {
     /// Whether clients below a mount point see the topic as the publisher does,
     /// so that its frames are theirs.
     pub(super) fn is_seen_alike(&self, mount_point: &str) -> bool {
-        mount_point.len() == self.mount && self.topic.starts_with(mount_point)
+        mount_point.len() == self.mount && (self.mount == 0 || self.topic.starts_with(mount_point))
     }
 
     /// The message for a flight: a part of its read batch, gone soon.
@@ -96,6 +97,7 @@ impl<'a> Fanout<'a> {
             ids: Ids::None,
             group: Some(group),
             replayed: false,
+            pins: 0,
         }
     }
 

@@ -42,6 +42,8 @@ impl Core {
             queued_bytes: 0,
             queue_weight: self.peers.ledger.weigh(0),
             queued_qos0: 0,
+            pinned: 0,
+            last_pinned: 0,
             queued_replays: 0,
             first_expiry: NEVER,
             overflow_told: false,

@@ -128,15 +128,9 @@ impl Core {
     }
 
     /// The same for a publication, which may be one that nobody would keep.
-    pub(super) fn check_room_for(
-        &mut self,
-        route: &Route,
-        fanout: &Fanout<'_>,
-    ) -> Result<(), Refusal> {
-        match self.check_room() {
-            Err(refusal) if self.would_be_kept(route, fanout) => Err(refusal),
-            _ => Ok(()),
-        }
+    pub(super) fn refuses(&mut self, route: &Route, fanout: &Fanout<'_>) -> Option<Refusal> {
+        let full = self.check_room().err()?;
+        self.would_be_kept(route, fanout).then_some(full)
     }
 
     fn would_be_kept(&self, route: &Route, fanout: &Fanout<'_>) -> bool {

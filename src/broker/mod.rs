@@ -20,6 +20,7 @@
 //! | `subscriptions.rs` | who is interested in what; routes |
 //! | `retained.rs` | the last message of each topic |
 //! | `session.rs`, `connection.rs`, `publication.rs` | what the names say |
+//! | `reload.rs` | new settings, limits and rights while clients are connected |
 //! | `timers.rs`, `sys.rs`, `stats.rs` | time, `$SYS`, figures |
 //! | `settings.rs`, `refusal.rs` | limits and rights, refusals |
 //! | `denial.rs` | rights that are denied, and how often the log hears of it |
@@ -37,6 +38,7 @@ mod proof;
 mod publication;
 mod publish;
 mod refusal;
+mod reload;
 mod retained;
 mod session;
 mod settings;
@@ -54,17 +56,19 @@ use std::sync::Arc;
 use slab::Slab;
 
 pub use batch::Batch;
+use batch::Progress;
 pub use connect::Decision;
 pub use connection::ConnectionId;
 pub use denial::Denial;
 pub use proof::{ProofRequest, auth};
 pub use refusal::Refusal;
+pub use reload::{Grounds, Guest};
 pub use settings::{Policy, Settings};
 pub use timers::Millis;
 
-use crate::codec::{Ack, AckKind, Disconnect, Packet, Properties, ReasonCode, Version};
+use crate::codec::{Ack, AckKind, Disconnect, Packet, Properties, QoS, ReasonCode, Version};
 use crate::config::LogType;
-use connection::{Connection, Stage};
+use connection::{Connection, Promised, Stage};
 use memory::Ledger;
 use peers::Peers;
 use retained::Retained;
@@ -80,6 +84,9 @@ const SPARE_CAPACITY: usize = 256 * 1024;
 /// The size of an outbox, in bytes, from which its own connection is not read.
 const CONGESTED: usize = 256 * 1024;
 
+/// How many topic filters are worked off before others have a turn.
+const PORTION: usize = 256;
+
 /// The core of the broker; see the module.
 #[derive(Debug)]
 pub struct Core {
@@ -93,6 +100,8 @@ pub struct Core {
     /// More is held for clients than `memory_limit` allows.
     over_limit: bool,
     last_generation: u32,
+    /// How many batches were received.
+    batches: u64,
     connected: usize,
     /// The same by the number of the listener.
     connected_by_listener: HashMap<usize, usize>,
@@ -105,6 +114,17 @@ pub struct Effects {
     pub wake: Vec<ConnectionId>,
     /// Log lines.
     pub log: Vec<(LogType, String)>,
+}
+
+/// One subscription, as [`Core::subscriptions`] tells it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Subscribed {
+    /// The topic filter, with `$share/` and the group where it is shared.
+    pub filter: String,
+    /// Whose it is.
+    pub client_id: Arc<str>,
+    /// The granted QoS.
+    pub qos: QoS,
 }
 
 /// What a connection has to do next.
@@ -166,6 +186,7 @@ impl Core {
             sys: sys::Sys::new(now),
             over_limit: false,
             last_generation: 0,
+            batches: 0,
             connected: 0,
             connected_by_listener: HashMap::new(),
         };
@@ -212,6 +233,9 @@ impl Core {
             patience: 0,
             heard: now,
             max_packet_size: usize::MAX,
+            receive_maximum: u16::MAX,
+            promised: Promised::default(),
+            grounds: Grounds::None,
             expiry_fixed: false,
             received_aliases: None,
             assigned_aliases: None,
@@ -230,38 +254,74 @@ impl Core {
 
     /// A connection brought packets after its CONNECT.
     pub fn receive(&mut self, now: Millis, id: ConnectionId, batch: &Batch<'_>) {
+        while self.receive_some(now, id, batch) {}
+    }
+
+    /// The same in portions, so that packets with very many topic filters hold
+    /// nobody up. True: there is more, and this connection must not bring
+    /// anything else before.
+    pub fn receive_some(&mut self, now: Millis, id: ConnectionId, batch: &Batch<'_>) -> bool {
+        let mut progress = batch.progress.take();
+        if progress.packets == 0 && progress.is_fresh() {
+            self.peers.stats.bytes_received += batch.consumed() as u64;
+            self.batches += 1;
+            batch.number.set(self.batches);
+        }
+        progress.budget = PORTION;
+        let more = self.work_off(now, id, batch, &mut progress);
+        batch.progress.replace(progress);
+        more
+    }
+
+    fn work_off(
+        &mut self,
+        now: Millis,
+        id: ConnectionId,
+        batch: &Batch<'_>,
+        progress: &mut Progress,
+    ) -> bool {
         self.peers.now = now;
-        self.peers.stats.bytes_received += batch.consumed() as u64;
         let Some(connection) = self.peers.connection(id) else {
-            return;
+            return false;
         };
         connection.heard = now;
-        for (packet, frame) in &batch.packets {
+        while let Some((packet, frame)) = batch.packets.get(progress.packets) {
             // A packet before this one may have ended the connection.
             let Some(session) = self.peers.connection(id).and_then(|c| c.session()) else {
-                return;
+                return false;
             };
-            self.peers.stats.messages_received += 1;
+            if progress.is_fresh() {
+                self.peers.stats.messages_received += 1;
+            }
             let outcome = match packet {
                 Packet::Publish(publish) => self.publish(id, session, publish, *frame, batch),
                 Packet::Ack(AckKind::PubRel, ack) => {
                     self.release(id, session, ack);
                     Ok(())
                 }
+                Packet::Subscribe(subscribe) => self.subscribe(id, session, subscribe, progress),
+                Packet::Unsubscribe(unsubscribe) => {
+                    self.unsubscribe(id, session, unsubscribe, progress)
+                }
                 other => self.handle(id, session, other),
             };
             if let Err(refusal) = outcome {
                 self.close(id, refusal);
-                return;
+                return false;
             }
+            if !progress.is_fresh() {
+                return true;
+            }
+            progress.packets += 1;
         }
         if let Some(error) = batch.error {
             self.close(id, error);
-            return;
+            return false;
         }
         self.peers.pump(id);
         self.rehome();
         self.watch_memory();
+        false
     }
 
     fn handle(
@@ -284,8 +344,6 @@ impl Core {
                     .acknowledged(id, session, kind, ack)
                     .map_err(Refusal::Unexpected)
             }
-            Packet::Subscribe(subscribe) => self.subscribe(id, session, subscribe),
-            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(id, session, unsubscribe),
             Packet::PingReq => {
                 self.peers.log(LogType::Debug, |peers| {
                     format!("Received PINGREQ from {}", peers.name(id))
@@ -387,6 +445,11 @@ impl Core {
         }
     }
 
+    /// A connection brought the bytes of its CONNECT, for the figures.
+    pub fn count_received(&mut self, bytes: usize) {
+        self.peers.stats.bytes_received += bytes as u64;
+    }
+
     /// A connection brought a part of a packet.
     pub fn hear(&mut self, now: Millis, id: ConnectionId) {
         if let Some(connection) = self.peers.connection(id) {
@@ -453,13 +516,38 @@ impl Core {
         self.peers.end(id);
     }
 
-    /// Ends all connections, for the end of the broker.
+    /// Ends all connections, for the end of the broker. All wills are due now,
+    /// and those who are connected still get them.
     pub fn shut_down(&mut self, now: Millis) {
         self.peers.now = now;
+        self.publish_all_wills();
         let ids: Vec<_> = self.peers.connections.iter().map(|(_, c)| c.id).collect();
         for id in ids {
             self.close(id, Refusal::ShuttingDown);
         }
+    }
+
+    /// The number of clients that are connected.
+    pub fn connected(&self) -> usize {
+        self.connected
+    }
+
+    /// Who has subscribed to what, in no particular order.
+    pub fn subscriptions(&self) -> Vec<Subscribed> {
+        let mut all = Vec::new();
+        self.subscriptions.for_each(|filter, group, session, qos| {
+            if let Some(session) = self.peers.sessions.get(session.slot as usize) {
+                all.push(Subscribed {
+                    filter: group.map_or_else(
+                        || filter.to_owned(),
+                        |group| format!("$share/{group}/{filter}"),
+                    ),
+                    client_id: Arc::clone(&session.client_id),
+                    qos,
+                });
+            }
+        });
+        all
     }
 
     /// When [`tick`](Self::tick) has something to do.

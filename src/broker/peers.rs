@@ -35,11 +35,6 @@ const ACK_LENGTH: usize = 5;
 /// and length, and longer lengths of properties and packet.
 const REASON_OVERHEAD: usize = 3 + 3 + 3;
 
-/// How many deliveries of a queue may be parts of their read batches, which
-/// they keep in memory as a whole. A client that keeps up has few that wait, and
-/// they leave in a moment; what waits beyond these is copied.
-const PINNED: usize = 128;
-
 #[derive(Debug)]
 pub(super) struct Peers {
     pub(super) settings: Settings,
@@ -270,8 +265,9 @@ impl Peers {
         else {
             return;
         };
+        let alike = fanout.is_seen_alike(&session.policy.mount_point);
         if target.no_local && fanout.publisher == Some(target.session)
-            || session.policy.seen(fanout.topic).is_none()
+            || !alike && session.policy.seen(fanout.topic).is_none()
         {
             return;
         }
@@ -297,12 +293,13 @@ impl Peers {
                         ids,
                         group,
                         replayed: false,
+                        pins: 0,
                     },
                 );
             }
             return;
         };
-        let plain = fanout.is_seen_alike(&connection.policy.mount_point)
+        let plain = alike
             && (connection.version != Version::V5
                 || target.ids.as_slice().is_empty() && connection.assigned_aliases.is_none());
         let roomy = connection.outbox.len() < SOFT_LIMIT;
@@ -314,11 +311,10 @@ impl Peers {
             return;
         }
         if session.must_wait(connection, qos, fanout.payload.len()) {
-            let soon = session.outgoing.queued_len() < PINNED;
-            let publication = if soon {
-                fanout.shared()
-            } else {
-                fanout.detached()
+            let pins = fanout.batch.map_or(Some(0), |batch| session.pin(batch));
+            let publication = match pins {
+                Some(_) => fanout.shared(),
+                None => fanout.detached(),
             };
             let ids = target.ids.clone();
             self.enqueue(
@@ -330,6 +326,7 @@ impl Peers {
                     ids,
                     group,
                     replayed: false,
+                    pins: pins.unwrap_or(0),
                 },
             );
             return;
@@ -347,6 +344,7 @@ impl Peers {
             ids: target.ids.clone(),
             group,
             replayed: false,
+            pins: 0,
         });
         if plain {
             let packet_id = match delivery {
@@ -481,8 +479,15 @@ impl Peers {
             session.outgoing.queued_len() < max_queued_messages
                 && session.queued_bytes.saturating_add(delivery.size()) <= max_queued_bytes
         };
-        if !has_room(session) {
-            session.drop_expired(self.now);
+        if !has_room(session)
+            && session.drop_expired(self.now)
+            && let Some(connection) = session.connection
+        {
+            // What has expired may have held up QoS 0 behind it.
+            self.pump(connection);
+            self.enqueue(id, delivery);
+            self.pump(connection);
+            return;
         }
         if has_room(session) {
             session.enqueue(delivery);

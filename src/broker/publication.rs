@@ -59,6 +59,9 @@ pub(super) struct Delivery {
     pub(super) group: Option<u32>,
     /// It is a retained message that a SUBSCRIBE asked for.
     pub(super) replayed: bool,
+    /// The size of the read batch that is kept for it, if it is the first
+    /// delivery of its queue that is a part of that.
+    pub(super) pins: u32,
 }
 
 impl Delivery {

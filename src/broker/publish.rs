@@ -37,14 +37,18 @@ impl Core {
         let Some(connection) = self.peers.connection(id) else {
             return Ok(());
         };
-        let (version, mount) = (connection.version, connection.policy.mount_point.len());
-        if publish.qos as u8 > connection.policy.max_qos {
+        let (version, promised) = (connection.version, connection.promised);
+        let mount = connection.policy.mount_point.len();
+        if publish.qos as u8 > promised.max_qos {
             return Err(Refusal::QoS);
         }
-        if publish.retain && !self.peers.settings.retain_available {
+        if publish.retain && !promised.retain {
             return Err(Refusal::Retain);
         }
-        if publish.qos == QoS::ExactlyOnce && !self.is_new(session, &route.topic, publish)? {
+        let receive_maximum = promised.receive_maximum;
+        if publish.qos == QoS::ExactlyOnce
+            && !self.is_new(session, &route.topic, publish, receive_maximum)?
+        {
             self.peers
                 .acknowledge(id, AckKind::PubRec, publish.packet_id, ReasonCode::SUCCESS);
             return Ok(());
@@ -77,23 +81,24 @@ impl Core {
             if properties.alias.is_none() {
                 fanout.frames = Frames::received(frame, version, publish.qos);
             }
-            match self.check_room_for(&route, &fanout) {
-                Ok(()) => {
-                    let matched = self.distribute(&route, &mut fanout);
-                    // Only PUBACK tells that nobody listens, as in Mosquitto.
-                    if matched || publish.qos != QoS::AtLeastOnce {
-                        ReasonCode::SUCCESS
-                    } else {
-                        ReasonCode::NO_MATCHING_SUBSCRIBERS
-                    }
+            let full = match fanout.ledger {
+                Some(_) => self.refuses(&route, &fanout),
+                None => None,
+            };
+            if let Some(full) = full {
+                self.peers.stats.dropped += 1;
+                self.refuse_publish(session, publish, full.reason());
+                if version != crate::codec::Version::V5 && publish.qos != QoS::AtMostOnce {
+                    return Err(full);
                 }
-                Err(full) => {
-                    self.peers.stats.dropped += 1;
-                    self.refuse_publish(session, publish, full.reason());
-                    if version != crate::codec::Version::V5 && publish.qos != QoS::AtMostOnce {
-                        return Err(full);
-                    }
-                    full.reason()
+                full.reason()
+            } else {
+                let matched = self.distribute(&route, &mut fanout);
+                // Only PUBACK tells that nobody listens, as in Mosquitto.
+                if matched || publish.qos != QoS::AtLeastOnce {
+                    ReasonCode::SUCCESS
+                } else {
+                    ReasonCode::NO_MATCHING_SUBSCRIBERS
                 }
             }
         };
@@ -142,7 +147,7 @@ impl Core {
         let topic = match alias {
             None => topic,
             Some(alias) => {
-                let maximum = connection.policy.max_topic_alias;
+                let maximum = connection.promised.topic_alias_maximum;
                 if alias == 0 || alias > maximum {
                     return Err(Refusal::TopicAlias);
                 }
@@ -174,15 +179,10 @@ impl Core {
         session: SessionId,
         topic: &str,
         publish: &Publish<'_>,
+        receive_maximum: u16,
     ) -> Result<bool, Refusal> {
-        let receive_maximum = self.peers.settings.max_inflight_messages;
         let Some(session) = self.peers.session(session) else {
             return Ok(false);
-        };
-        // Only MQTT 5 tells its clients how many may be in flight.
-        let receive_maximum = match session.version {
-            crate::codec::Version::V5 => receive_maximum,
-            _ => u16::MAX,
         };
         let fingerprint = fingerprint(topic, publish.payload);
         match session
@@ -297,9 +297,25 @@ impl Core {
             return;
         };
         let due = session.will.as_ref().and_then(|will| will.due);
-        if session.connection.is_some() || due.is_none_or(|due| due > now) {
-            return;
+        if session.connection.is_none() && due.is_some_and(|due| due <= now) {
+            self.publish_will_of(id);
         }
+    }
+
+    /// Publishes the will of every session, delayed or not.
+    pub(super) fn publish_all_wills(&mut self) {
+        let sessions = self.peers.sessions.iter();
+        let testators = sessions.filter(|(_, session)| session.will.is_some());
+        let ids: Vec<_> = testators.map(|(_, session)| session.id).collect();
+        for id in ids {
+            self.publish_will_of(id);
+        }
+    }
+
+    fn publish_will_of(&mut self, id: SessionId) {
+        let Some(session) = self.peers.session(id) else {
+            return;
+        };
         let Some(will) = session.will.take() else {
             return;
         };
@@ -375,7 +391,7 @@ impl Core {
         (fanout.publisher, fanout.source) = publisher.unzip();
         fanout.ledger = self.peers.ledger();
         // A will is a client's; what the broker tells of itself, it may keep.
-        if fanout.publisher.is_some() && self.check_room_for(&route, &fanout).is_err() {
+        if fanout.publisher.is_some() && self.refuses(&route, &fanout).is_some() {
             self.peers.stats.dropped += 1;
             return;
         }

@@ -37,6 +37,8 @@ pub enum Refusal {
     KeepAlive,
     /// Another connection came with the same client identifier.
     TakenOver,
+    /// A reload took away what the connection rests on; the words say what.
+    Administrative(&'static str),
     /// Something would have to be kept and there is no room; the words say
     /// why. Publications of MQTT 5 are refused with it in their
     /// acknowledgement; QoS 0 is dropped.
@@ -62,6 +64,7 @@ impl Refusal {
             Self::ReceiveMaximum => ReasonCode::RECEIVE_MAXIMUM_EXCEEDED,
             Self::KeepAlive => ReasonCode::KEEP_ALIVE_TIMEOUT,
             Self::TakenOver => ReasonCode::SESSION_TAKEN_OVER,
+            Self::Administrative(_) => ReasonCode::ADMINISTRATIVE_ACTION,
             Self::Full(_) => ReasonCode::QUOTA_EXCEEDED,
             Self::ShuttingDown => ReasonCode::SERVER_SHUTTING_DOWN,
         }
@@ -107,6 +110,7 @@ impl Refusal {
             Self::ReceiveMaximum => ": more messages in flight than the receive maximum".into(),
             Self::KeepAlive => ": it has exceeded its keep alive timeout".into(),
             Self::TakenOver => ": taken over by another connection".into(),
+            Self::Administrative(what) => format!(" by a reload: {what}"),
             Self::Full(why) => format!(": {why}"),
             Self::ShuttingDown => ": the broker ends".into(),
         }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::batch::Batch;
 use super::connection::Connection;
 use super::memory::Weight;
 use super::peers::SOFT_LIMIT;
@@ -54,6 +55,10 @@ pub(super) struct Session {
     pub(super) queue_weight: Weight,
     /// Messages of QoS 0 in the queue; others must not overtake them.
     pub(super) queued_qos0: usize,
+    /// Bytes of read batches that are kept for messages in the queue, and the
+    /// last of those.
+    pub(super) pinned: usize,
+    pub(super) last_pinned: u64,
     /// Retained messages in the queue that were asked for.
     pub(super) queued_replays: usize,
     /// No message in the queue expires before.
@@ -91,11 +96,29 @@ impl Session {
         }
     }
 
+    /// Decides whether a message that has to wait may be a part of its read
+    /// batch, which it keeps in memory as a whole; says how much it keeps that
+    /// wasn't kept already. As long as batches consist of messages for this
+    /// client, mostly, copying each would be a waste; where they don't, keeping
+    /// them would be.
+    pub(super) fn pin(&mut self, batch: &Batch<'_>) -> Option<u32> {
+        const ALLOWANCE: usize = 256 * 1024;
+        if self.last_pinned == batch.number.get() {
+            return Some(0);
+        }
+        if self.pinned + batch.consumed() > ALLOWANCE + 4 * self.queued_bytes {
+            return None;
+        }
+        self.last_pinned = batch.number.get();
+        u32::try_from(batch.consumed()).ok()
+    }
+
     /// Appends a delivery to the queue.
     pub(super) fn enqueue(&mut self, delivery: Delivery) {
         self.queued_bytes += delivery.size();
         self.queued_qos0 += usize::from(delivery.qos == QoS::AtMostOnce);
         self.queued_replays += usize::from(delivery.replayed);
+        self.pinned += delivery.pins as usize;
         if let Some(at) = delivery.publication.expires {
             self.first_expiry = self.first_expiry.min(at);
         }
@@ -116,6 +139,7 @@ impl Session {
         self.queued_bytes -= delivery.size();
         self.queued_qos0 -= usize::from(delivery.qos == QoS::AtMostOnce);
         self.queued_replays -= usize::from(delivery.replayed);
+        self.pinned -= delivery.pins as usize;
         if self.outgoing.queued_len() == 0 {
             self.overflow_told = false;
             self.first_expiry = Millis::MAX;
@@ -131,12 +155,14 @@ impl Session {
         self.outgoing.send_sized(delivery, qos, size)
     }
 
-    /// Takes the messages that have expired out of the queue.
-    pub(super) fn drop_expired(&mut self, now: Millis) {
+    /// Takes the messages that have expired out of the queue. True: there may
+    /// have been some.
+    pub(super) fn drop_expired(&mut self, now: Millis) -> bool {
         if now < self.first_expiry {
-            return;
+            return false;
         }
         let (mut bytes, mut qos0, mut replays, mut first) = (0, 0, 0, Millis::MAX);
+        let mut pinned = 0;
         self.outgoing.retain_queued(|delivery| {
             if delivery.publication.is_expired(now) {
                 return false;
@@ -144,12 +170,14 @@ impl Session {
             bytes += delivery.size();
             qos0 += usize::from(delivery.qos == QoS::AtMostOnce);
             replays += usize::from(delivery.replayed);
+            pinned += delivery.pins as usize;
             first = first.min(delivery.publication.expires.unwrap_or(Millis::MAX));
             true
         });
         (self.queued_bytes, self.queued_qos0, self.first_expiry) = (bytes, qos0, first);
-        self.queued_replays = replays;
+        (self.queued_replays, self.pinned) = (replays, pinned);
         self.weigh_queue();
+        true
     }
 
     /// The client, as the access control list asks for it.

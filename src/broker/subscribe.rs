@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::batch::Progress;
 use super::connection::ConnectionId;
 use super::denial::{Attempt, Explanation};
 use super::publication::{Delivery, Ids};
@@ -50,82 +51,105 @@ impl<'a> Wanted<'a> {
 }
 
 impl Core {
+    /// Works a SUBSCRIBE off as far as the budget goes.
     pub(super) fn subscribe(
         &mut self,
         id: ConnectionId,
         session: SessionId,
         packet: &Subscribe<'_>,
+        progress: &mut Progress,
     ) -> Result<(), Refusal> {
-        self.peers.log(LogType::Debug, |peers| {
-            format!("Received SUBSCRIBE from {}", peers.name(id))
-        });
-        let ids = Ids::new(crate::property!(packet.properties, SubscriptionIdentifier));
-        let mut reasons = Vec::with_capacity(packet.requests.len());
-        let mut retained = Vec::new();
-        if !self.may_answer(id, packet.requests.len()) {
-            return Err(LONG_ANSWER);
-        }
         let Some(policy) = self.policy(id) else {
             return Ok(());
         };
-        // All of them are looked at first: what ends the connection has no effect.
-        let mut all = Vec::with_capacity(packet.requests.len());
-        for request in &packet.requests {
-            let wanted = Wanted::new(request.filter, &policy)?;
-            if wanted.group.is_some() && request.options.no_local {
-                return Err(Refusal::Unexpected("no local on a shared subscription"));
-            }
-            all.push(wanted);
+        let all = &packet.requests;
+        if progress.is_fresh() {
+            self.check_subscribe(id, packet, &policy)?;
         }
-        let (mut refused, mut words) = (0, None::<String>);
-        for (request, wanted) in packet.requests.iter().zip(&all) {
+        let ids = Ids::new(crate::property!(packet.properties, SubscriptionIdentifier));
+        while progress.filters < all.len() {
+            if !progress.spend() {
+                return Ok(());
+            }
+            let request = &all[progress.filters];
+            let wanted = Wanted::new(request.filter, &policy)?;
             let subscription = wanted.subscription();
             if let Some(why) = self.why_in_vain(session, subscription.filter) {
                 self.tell_denied(session, Attempt::Subscribe, request.filter, &why.for_log);
-                reasons.push(self.denied_code(id));
-                words = words.or(why.for_client);
-                refused += 1;
+                progress.refuse(self.denied_code(id), why.for_client);
                 continue;
             }
             let (granted, new) = self.add_subscription(id, session, request, subscription, &ids);
-            reasons.push(granted as u8);
             let with_retained = match request.options.retain_handling {
                 RetainHandling::Always => true,
                 RetainHandling::IfNew => new,
                 RetainHandling::Never => false,
             };
             if with_retained && subscription.group.is_none() {
-                retained.push((subscription.filter, granted));
+                progress.retained.push_back((progress.filters, granted));
+            }
+            progress.reasons.push(granted as u8);
+            progress.filters += 1;
+        }
+        if !progress.reasons.is_empty() {
+            self.answer_subscribe(id, packet.packet_id, progress);
+        }
+        while let Some(&(number, qos)) = progress.retained.front() {
+            if !progress.spend() {
+                return Ok(());
+            }
+            progress.retained.pop_front();
+            let wanted = Wanted::new(all[number].filter, &policy)?;
+            self.send_retained(session, &wanted.filter, qos, &ids);
+        }
+        progress.finish();
+        Ok(())
+    }
+
+    /// All filters are looked at first: what ends the connection has no effect.
+    fn check_subscribe(
+        &mut self,
+        id: ConnectionId,
+        packet: &Subscribe<'_>,
+        policy: &Policy,
+    ) -> Result<(), Refusal> {
+        self.peers.log(LogType::Debug, |peers| {
+            format!("Received SUBSCRIBE from {}", peers.name(id))
+        });
+        if !self.may_answer(id, packet.requests.len()) {
+            return Err(LONG_ANSWER);
+        }
+        for request in &packet.requests {
+            let wanted = Wanted::new(request.filter, policy)?;
+            if wanted.group.is_some() && request.options.no_local {
+                return Err(Refusal::Unexpected("no local on a shared subscription"));
             }
         }
+        Ok(())
+    }
+
+    fn answer_subscribe(&mut self, id: ConnectionId, packet_id: u16, progress: &mut Progress) {
         self.peers.log(LogType::Debug, |peers| {
             format!("Sending SUBACK to {}", peers.name(id))
         });
-        let properties = match words {
+        let reasons = std::mem::take(&mut progress.reasons);
+        let properties = match progress.words.take() {
             None => Properties::new(),
             Some(words) => {
-                let words = match refused {
+                let words = match progress.refused {
                     1 => words,
-                    _ => format!("{words} (the first of {refused} that are refused)"),
+                    refused => format!("{words} (the first of {refused} that are refused)"),
                 };
                 let length = suback_length(reasons.len());
                 self.peers.reason_string(id, length, &words)
             }
         };
-        let packet_id = packet.packet_id;
-        let reasons = Cow::Owned(reasons);
-        self.peers.send(
-            id,
-            &Packet::SubAck(SubAck {
-                packet_id,
-                properties,
-                reasons,
-            }),
-        );
-        for (filter, qos) in retained {
-            self.send_retained(session, filter, qos, &ids);
-        }
-        Ok(())
+        let answer = SubAck {
+            packet_id,
+            properties,
+            reasons: Cow::Owned(reasons),
+        };
+        self.peers.send(id, &Packet::SubAck(answer));
     }
 
     fn policy(&mut self, id: ConnectionId) -> Option<Arc<Policy>> {
@@ -227,6 +251,7 @@ impl Core {
                 ids,
                 group: None,
                 replayed: true,
+                pins: 0,
             });
         }
     }
@@ -245,35 +270,47 @@ impl Core {
             || policy.denial(&client, Access::Write, topic).is_none()
     }
 
+    /// Works an UNSUBSCRIBE off as far as the budget goes.
     pub(super) fn unsubscribe(
         &mut self,
         id: ConnectionId,
         session: SessionId,
         packet: &Unsubscribe<'_>,
+        progress: &mut Progress,
     ) -> Result<(), Refusal> {
-        self.peers.log(LogType::Debug, |peers| {
-            format!("Received UNSUBSCRIBE from {}", peers.name(id))
-        });
-        if !self.may_answer(id, packet.filters.len()) {
-            return Err(LONG_ANSWER);
-        }
         let Some(policy) = self.policy(id) else {
             return Ok(());
         };
-        let mut reasons = Vec::with_capacity(packet.filters.len());
-        let parsed = packet.filters.iter().map(|text| Wanted::new(text, &policy));
-        let all = parsed.collect::<Result<Vec<_>, _>>()?;
-        for (filter, unwanted) in packet.filters.iter().zip(&all) {
+        if progress.is_fresh() {
+            self.peers.log(LogType::Debug, |peers| {
+                format!("Received UNSUBSCRIBE from {}", peers.name(id))
+            });
+            if !self.may_answer(id, packet.filters.len()) {
+                return Err(LONG_ANSWER);
+            }
+            for filter in &packet.filters {
+                Wanted::new(filter, &policy)?;
+            }
+        }
+        while progress.filters < packet.filters.len() {
+            if !progress.spend() {
+                return Ok(());
+            }
+            let filter = packet.filters[progress.filters];
+            let unwanted = Wanted::new(filter, &policy)?;
             let reason = if self.remove_subscription(session, unwanted.subscription()) {
                 ReasonCode::SUCCESS
             } else {
                 ReasonCode::NO_SUBSCRIPTION_EXISTED
             };
-            reasons.push(reason.0);
+            progress.reasons.push(reason.0);
+            progress.filters += 1;
             self.peers.log(LogType::Unsubscribe, |peers| {
                 format!("{} {filter}", peers.name(id))
             });
         }
+        let reasons = std::mem::take(&mut progress.reasons);
+        progress.finish();
         let v5 = self
             .peers
             .connection(id)

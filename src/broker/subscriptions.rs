@@ -218,6 +218,11 @@ impl Subscriptions {
         route
     }
 
+    /// Makes all routes stale, for rules that have changed.
+    pub(super) fn forget_routes(&mut self) {
+        self.generation += 1;
+    }
+
     /// Whether a route that somebody kept is still true.
     pub(super) fn is_current(&self, route: &Route) -> bool {
         route.generation == self.generation
@@ -295,6 +300,22 @@ impl Subscriptions {
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.counts() == (0, 0) && self.groups.is_empty() && self.tree.is_empty()
+    }
+
+    /// Calls `found` with the filter, group, session and QoS of each.
+    pub(super) fn for_each(&self, mut found: impl FnMut(&str, Option<&str>, SessionId, QoS)) {
+        self.tree.for_each(|node, interest| {
+            let filter = self.tree.path(node);
+            for subscriber in &interest.plain {
+                found(&filter, None, subscriber.session, subscriber.options.qos);
+            }
+            for group in interest.groups.iter().map(|number| &self.groups[number]) {
+                for member in &group.members {
+                    let qos = member.options.qos;
+                    found(&filter, Some(&group.name), member.session, qos);
+                }
+            }
+        });
     }
 
     /// The number of plain and of shared subscriptions.

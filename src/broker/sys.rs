@@ -6,7 +6,8 @@ use super::Core;
 use super::publication::MessageProperties;
 use super::stats::Stats;
 use super::timers::{Millis, Timer};
-use crate::codec::QoS;
+use crate::codec::{Frame, QoS};
+use crate::config::LogType;
 
 /// What `$SYS` needs to remember between two updates.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(super) struct Sys {
     /// What was published last: only what changes is published again.
     published: HashMap<&'static str, String>,
     load_topics: HashMap<String, String>,
+    /// Bytes of memory in use, and the most there were; the shell knows.
+    memory: Option<(u64, u64)>,
 }
 
 /// One of the counters.
@@ -62,6 +65,7 @@ impl Sys {
                 .collect(),
             published: HashMap::new(),
             load_topics: HashMap::new(),
+            memory: None,
         }
     }
 
@@ -72,22 +76,22 @@ impl Sys {
         let mut lines = Vec::new();
         for load in &mut self.loads {
             let since = (load.figure)(stats) - (load.figure)(&self.previous);
-            let rate = if minutes > 0.0 {
-                since as f64 / minutes
-            } else {
-                0.0
-            };
             for (average, (window, name)) in load.averages.iter_mut().zip(MINUTES) {
-                let weight = (-minutes / window).exp();
-                *average = rate + weight * (*average - rate);
+                if minutes > 0.0 {
+                    let rate = since as f64 / minutes;
+                    let weight = (-minutes / window).exp();
+                    *average = rate + weight * (*average - rate);
+                }
                 lines.push((
                     format!("$SYS/broker/load/{}/{name}", load.name),
                     format!("{average:.2}"),
                 ));
             }
         }
-        self.updated = now;
-        self.previous = *stats;
+        if minutes > 0.0 {
+            self.updated = now;
+            self.previous = *stats;
+        }
         lines
     }
 }
@@ -96,7 +100,24 @@ impl Core {
     pub(super) fn start_sys(&mut self) {
         if self.peers.settings.sys_interval > 0 {
             self.update_sys();
+            return;
         }
+        // Figures that nobody updates would mislead.
+        let fixed = self
+            .sys
+            .published
+            .drain()
+            .map(|(topic, _)| topic.to_owned());
+        let loads = self.sys.load_topics.drain().map(|(topic, _)| topic);
+        for topic in fixed.chain(loads) {
+            self.retained.clear(&topic);
+        }
+    }
+
+    /// Takes how many bytes of memory the process uses, for `$SYS`.
+    pub fn note_memory(&mut self, bytes: u64) {
+        let most = self.sys.memory.map_or(0, |(_, most)| most);
+        self.sys.memory = Some((bytes, most.max(bytes)));
     }
 
     /// Publishes what changed and sets the next update.
@@ -121,6 +142,29 @@ impl Core {
             .set(now + self.peers.settings.sys_interval, Timer::Sys);
     }
 
+    /// The topic below which lines of a kind are published; `None`: never, one
+    /// for each packet would have no end.
+    pub fn log_topic(kind: LogType) -> Option<&'static str> {
+        match kind {
+            LogType::Error => Some("$SYS/broker/log/E"),
+            LogType::Warning => Some("$SYS/broker/log/W"),
+            LogType::Notice => Some("$SYS/broker/log/N"),
+            LogType::Information => Some("$SYS/broker/log/I"),
+            LogType::Subscribe => Some("$SYS/broker/log/M/subscribe"),
+            LogType::Unsubscribe => Some("$SYS/broker/log/M/unsubscribe"),
+            LogType::Websockets => Some("$SYS/broker/log/WS"),
+            LogType::Debug | LogType::Internal => None,
+        }
+    }
+
+    /// Publishes a log line on its [topic](Self::log_topic), for those who
+    /// are subscribed now.
+    pub fn publish_log(&mut self, now: Millis, topic: &str, line: &str) {
+        self.peers.now = now;
+        let none = MessageProperties::default();
+        self.publish_own(None, topic, line.as_bytes(), QoS::ExactlyOnce, false, &none);
+    }
+
     fn publish_sys(&mut self, topic: &str, value: &str) {
         let none = MessageProperties::default();
         self.publish_own(None, topic, value.as_bytes(), QoS::ExactlyOnce, true, &none);
@@ -132,16 +176,20 @@ impl Core {
         let away = total - self.connected;
         let (subscriptions, shared) = self.subscriptions.counts();
         let (retained, retained_bytes) = self.retained.counts();
-        let waiting = |(messages, bytes): (usize, usize), session: &super::session::Session| {
-            let flow = &session.outgoing;
-            (
-                messages + flow.queued_len() + flow.inflight_len(),
-                bytes + session.queued_bytes,
-            )
-        };
-        let sessions = self.peers.sessions.iter().map(|(_, session)| session);
-        let (stored, stored_bytes) = sessions.fold((retained, retained_bytes), waiting);
-        vec![
+        let (mut queued, mut inflight, mut queued_bytes) = (0, 0, 0);
+        for (_, session) in &self.peers.sessions {
+            queued += session.outgoing.queued_len();
+            inflight += session.outgoing.inflight_len();
+            queued_bytes += session.queued_bytes;
+        }
+        let stored = retained + queued + inflight;
+        let stored_bytes = retained_bytes + queued_bytes;
+        let (mut leaving, mut leaving_bytes) = (0, 0);
+        for (_, connection) in &self.peers.connections {
+            leaving += packets(&connection.outbox);
+            leaving_bytes += connection.outbox.len();
+        }
+        let mut figures = vec![
             ("$SYS/broker/version", self.peers.settings.version.clone()),
             (
                 "$SYS/broker/uptime",
@@ -193,6 +241,28 @@ impl Core {
                 stats.bytes_received.to_string(),
             ),
             ("$SYS/broker/bytes/sent", stats.bytes_sent.to_string()),
-        ]
+            ("$SYS/broker/messages/inflight", inflight.to_string()),
+            ("$SYS/broker/packet/out/count", leaving.to_string()),
+            ("$SYS/broker/packet/out/bytes", leaving_bytes.to_string()),
+            (
+                "$SYS/broker/connections/socket/count",
+                stats.sockets.to_string(),
+            ),
+        ];
+        if let Some((now, most)) = self.sys.memory {
+            figures.push(("$SYS/broker/heap/current", now.to_string()));
+            figures.push(("$SYS/broker/heap/maximum", most.to_string()));
+        }
+        figures
     }
+}
+
+/// How many packets an outbox holds.
+fn packets(mut outbox: &[u8]) -> usize {
+    let mut count = 0;
+    while let Ok(Some(frame)) = Frame::split(outbox, usize::MAX) {
+        outbox = &outbox[frame.bytes.len()..];
+        count += 1;
+    }
+    count
 }

@@ -21,6 +21,7 @@ pub(super) fn build(draft: &mut Draft) -> Result<Config, Diagnostics> {
         allow_anonymous: allow_anonymous.map(|entry| entry.value == "true"),
         listeners,
         bridges,
+        sources: std::mem::take(&mut draft.sources),
         warnings: found,
         ..Config::default()
     };

@@ -16,6 +16,9 @@ pub struct Log {
     /// `log_timestamp_format`: the format of that time as for `strftime`.
     /// Default: none, which means seconds since 1970.
     pub timestamp_format: Option<String>,
+    /// `log_format`: whether a line is an object of JSON. Default: false, text as
+    /// Mosquitto writes it.
+    pub json: bool,
     /// `connection_messages`: whether connects and disconnects are logged.
     /// Default: true.
     pub connection_messages: bool,
@@ -31,6 +34,7 @@ impl Default for Log {
             types: LogTypes::default(),
             timestamp: true,
             timestamp_format: None,
+            json: false,
             connection_messages: true,
             facility: None,
         }
@@ -48,6 +52,8 @@ pub enum LogDestination {
     File(PathBuf),
     /// The log of the system.
     Syslog,
+    /// Messages below `$SYS/broker/log`.
+    Topic,
     /// Nothing is logged.
     None,
 }
@@ -100,6 +106,11 @@ impl LogType {
         ("websockets", Self::Websockets),
         ("internal", Self::Internal),
     ];
+
+    /// Its name in the file.
+    pub const fn name(self) -> &'static str {
+        Self::ALL[self as usize].0
+    }
 }
 
 /// A set of [`LogType`].

@@ -91,6 +91,11 @@ pub struct Config {
     /// `set_tcp_nodelay`: whether small packets leave at once. Default: true,
     /// where Mosquitto has false; writes are batched anyway.
     pub set_tcp_nodelay: bool,
+    /// `reload_on_change`: whether the broker looks every two seconds for changes
+    /// of its files and then reads them again. Default: false.
+    pub reload_on_change: bool,
+    /// The files and folders that it was read from.
+    pub sources: Vec<PathBuf>,
     /// What the author of the file should know though the broker can start.
     pub warnings: Vec<Diagnostic>,
 }
@@ -109,6 +114,8 @@ impl Default for Config {
             user: Some("mosquitto".into()),
             sys_interval: 10,
             set_tcp_nodelay: true,
+            reload_on_change: false,
+            sources: Vec::new(),
             warnings: Vec::new(),
         }
     }
@@ -160,6 +167,21 @@ impl Config {
         let mut draft = Draft::new(true);
         draft.read_text(text, source, Origin::Text);
         build::build(&mut draft)
+    }
+
+    /// Every file that it depends on, and the folders of `include_dir`: what a
+    /// reload would read again.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let mut files = self.sources.clone();
+        for listener in &self.listeners {
+            let security = &listener.security;
+            let named = [&security.password_file, &security.acl_file];
+            files.extend(named.into_iter().flatten().cloned());
+            files.extend(listener.tls.files().cloned());
+        }
+        files.sort();
+        files.dedup();
+        files
     }
 
     /// Listens on a port of the loopback addresses, as `-p` on the command line

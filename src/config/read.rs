@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::line::Line;
@@ -26,6 +26,8 @@ pub(super) struct Draft {
     /// `bind_address`: its address.
     pub(super) bind_address: Option<(String, Location)>,
     pub(super) per_listener: bool,
+    /// Files and folders that were read, or should have been.
+    pub(super) sources: Vec<PathBuf>,
     pub(super) diagnostics: Vec<Diagnostic>,
     bridges_run: bool,
     /// Where an option was given last.
@@ -118,6 +120,7 @@ impl Draft {
 
     /// Reads a file; one that cannot be read is a mistake of whoever named it.
     pub(super) fn read_file(&mut self, path: &Path, origin: Origin) {
+        self.sources.push(path.to_owned());
         let name = path.display().to_string();
         let problem = match fs::read(path).map(String::from_utf8) {
             Ok(Ok(text)) => return self.read_text(&text, &name, origin),
@@ -455,6 +458,7 @@ impl Draft {
             }
         }
         let directory = Path::new(line.value());
+        self.sources.push(directory.to_owned());
         let entries = fs::read_dir(directory).and_then(Iterator::collect::<Result<Vec<_>, _>>);
         let entries = entries.map_err(|error| {
             line.value_error(0..line.value().len(), format!("cannot read it: {error}"))

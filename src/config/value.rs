@@ -307,13 +307,14 @@ fn not_versions(list: &str) -> Fault {
 }
 
 fn destination(value: &str) -> Result<super::LogDestination, Fault> {
-    use super::LogDestination::{File, None, Stderr, Stdout, Syslog};
+    use super::LogDestination::{File, None, Stderr, Stdout, Syslog, Topic};
     let word = first_word(value);
     let rest = value[word.len()..].trim_start();
     Ok(match word {
         "stdout" => Stdout,
         "stderr" => Stderr,
         "syslog" => Syslog,
+        "topic" => Topic,
         "none" => None,
         "file" if rest.is_empty() => {
             return Err(Fault::new(
@@ -323,7 +324,7 @@ fn destination(value: &str) -> Result<super::LogDestination, Fault> {
             ));
         }
         "file" => File(rest.into()),
-        "dlt" | "topic" => {
+        "dlt" => {
             return Err(Fault::new(
                 word,
                 format!("this version has no `log_dest {word}` yet"),
@@ -338,7 +339,10 @@ fn destination(value: &str) -> Result<super::LogDestination, Fault> {
             ));
         }
         _ => {
-            choice(word, &["stdout", "stderr", "syslog", "file", "none"])?;
+            choice(
+                word,
+                &["stdout", "stderr", "syslog", "topic", "file", "none"],
+            )?;
             None
         }
     })

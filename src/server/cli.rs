@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::check_acl::{self, Question};
-use super::hub::Hub;
-use super::process::{self, PidFile};
-use super::{Broker, StartError, runtime};
+use super::process::{self, Account, PidFile};
+use super::reload::Source;
+use super::signals::Signals;
+use super::{Broker, runtime, systemd};
 use crate::auth::{Access, Acl, Client, LoadError, PasswordFile};
-use crate::config::{Config, LogType, LogTypes};
-use crate::transport::tls::ServerCell;
+use crate::config::{Config, LogTypes};
+use crate::transport::tls::{self, Keyring};
 
 /// What Mosquitto exits with after a start that failed, and after a bad
 /// configuration or command line.
@@ -37,7 +37,13 @@ pub fn command() -> Command {
             "Without a file that says where to listen, the broker accepts clients on this machine \
              only, at port 1883.\n\nExit status: 0 after SIGTERM or SIGINT, 1 when the start fails \
              (a port in use, for instance), 3 for mistakes in the configuration or on the command \
-             line.",
+             line.\n\nSignals: SIGHUP reads the configuration and its files again and opens the log \
+             files anew; what is wrong is logged, and the old configuration holds. SIGRTMIN opens \
+             the log files anew. SIGUSR2 writes all subscriptions to the log. SIGTERM and SIGINT \
+             publish all wills, tell the clients and end.\n\nEnvironment: PUID and PGID are the \
+             numbers of the user and group that the broker becomes when root starts it, before \
+             `user` of the configuration. UMASK_SET is its umask, in octal digits. \
+             MOSQUITTO_UNSAFE_ALLOW_SYMLINKS has no effect: links are always followed.",
         )
         .arg(
             Arg::new("config")
@@ -179,14 +185,17 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Err(text) => fail(&text, MISCONFIGURED),
         };
     }
-    let config = match configure(&matches) {
+    let matches = Arc::new(matches);
+    let again = Arc::clone(&matches);
+    let source = move || configure(&again);
+    let config = match source() {
         Ok(config) => config,
         Err(text) => return fail(&text, MISCONFIGURED),
     };
     if matches.get_flag("check-acl") {
         return check_acl(&config, &matches);
     }
-    match serve(config, matches.get_flag("daemon")) {
+    match serve(config, Box::new(source), matches.get_flag("daemon")) {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => fail(&format!("Error: {text}."), FAILED),
     }
@@ -266,8 +275,9 @@ fn test_config(matches: &ArgMatches) -> Result<(), String> {
             }));
         }
     }
+    let keyring = Keyring::default();
     for listener in config.listeners.iter().filter(|one| one.tls.is_on()) {
-        if let Err(error) = ServerCell::load(&listener.tls, None) {
+        if let Err(error) = tls::Server::load(&listener.tls, None, &keyring) {
             let file = error.file().unwrap_or(Path::new(""));
             let mut options = ["certfile", "keyfile", "cafile", "capath", "crlfile"].iter();
             let place = options.find_map(|option| effective.blame(option, file, error.what()));
@@ -310,51 +320,34 @@ fn read_rights(option: &str, file: &Path, remarks: &mut Vec<String>) -> Result<(
 }
 
 /// Starts in order: sockets and files, background, privileges, threads.
-fn serve(config: Config, daemon: bool) -> Result<(), String> {
+fn serve(config: Config, source: Source, daemon: bool) -> Result<(), String> {
     let (pid_file, user) = (config.pid_file.clone(), config.user.clone());
-    let broker = Broker::bind(config).map_err(|error| error.to_string())?;
+    process::take_umask()?;
+    let (sockets, problems) = systemd::sockets();
+    let broker = Broker::bind_all(config, Some(source), sockets);
+    let broker = broker.map_err(|error| error.to_string())?;
+    for problem in problems {
+        broker.warn(&problem);
+    }
     if daemon {
         process::daemonize()?;
     }
     process::raise_descriptor_limit();
     let _pid_file = pid_file.as_deref().map(PidFile::write).transpose()?;
-    if let Some(warning) = process::drop_privileges(user.as_deref())? {
-        broker.warn(&warning);
+    if let Some(account) = Account::choose(user.as_deref())? {
+        if let Some(warning) = &account.warning {
+            broker.warn(warning);
+        }
+        broker.hub.logger().give_to(account.uid, account.gid);
+        account.enter()?;
     }
     let run = async {
-        let hub = Arc::clone(&broker.hub);
-        broker.run(end_signal(hub)?).await
+        let signals = Signals::listen()?;
+        let control = Arc::clone(&broker.control);
+        tokio::spawn(systemd::report(Arc::clone(&broker.hub)));
+        broker.run(signals.attend(control)).await
     };
     runtime()
         .and_then(|runtime| runtime.block_on(run))
         .map_err(|error| error.to_string())
-}
-
-/// Ready when SIGTERM or SIGINT asks the broker to end. Other signals that
-/// Mosquitto knows have their effect meanwhile.
-fn end_signal(hub: Arc<Hub>) -> Result<impl Future<Output = ()>, StartError> {
-    let listen = |kind| {
-        signal(kind).map_err(|error| StartError(format!("cannot listen for signals: {error}")))
-    };
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut hang_up = listen(SignalKind::hangup())?;
-    let mut user1 = listen(SignalKind::user_defined1())?;
-    let mut user2 = listen(SignalKind::user_defined2())?;
-    Ok(async move {
-        loop {
-            let text = tokio::select! {
-                _ = terminate.recv() => return,
-                _ = interrupt.recv() => return,
-                _ = hang_up.recv() => {
-                    hub.logger().reopen();
-                    "SIGHUP: log files are opened anew. This version doesn't read its configuration \
-                     again while it runs: stop and start it."
-                }
-                _ = user1.recv() => "SIGUSR1: this version has no persistence, nothing is saved.",
-                _ = user2.recv() => "SIGUSR2: this version doesn't print the subscription tree.",
-            };
-            hub.logger().write(LogType::Notice, text);
-        }
-    })
 }

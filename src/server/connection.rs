@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
 use super::credentials::Credentials;
+use super::entrance::Entrance;
 use super::exchange::Renewal;
 use super::hub::Hub;
 use super::ingress::Origin;
@@ -20,7 +21,7 @@ use crate::broker::{
     Batch, ConnectionId, Core, Ended, Millis, Outlook, Policy, ProofRequest, Work,
 };
 use crate::codec::{Frame, Version};
-use crate::transport::tls::ServerCell;
+use crate::transport::tls;
 
 /// The read buffer of a thread, in bytes; connections have none.
 pub(super) const READ_BUFFER: usize = 64 * 1024;
@@ -42,33 +43,40 @@ thread_local! {
     static SPENT: Cell<Option<Vec<u8>>> = const { Cell::new(None) };
 }
 
-/// What a listener's connections have in common.
+/// What a listener's connections have in common. All of it is built anew from
+/// its files by a reload, see [`Entrance`].
 #[derive(Debug)]
 pub(super) struct Door {
     pub(super) policy: Arc<Policy>,
     pub(super) credentials: Credentials,
     pub(super) max_packet_size: u32,
+    /// Whether small packets leave at once.
+    pub(super) no_delay: bool,
     /// TLS, where the listener has it.
-    pub(super) tls: Option<ServerCell>,
+    pub(super) tls: Option<tls::Server>,
 }
 
 /// Takes a connection in; the future serves it until it ends. It is kept
 /// small: most connections are idle most of the time.
 pub(super) fn serve<S>(
     hub: Arc<Hub>,
-    door: Arc<Door>,
+    entrance: Arc<Entrance>,
     stream: S,
     origin: Origin,
 ) -> impl Future<Output = ()> + use<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let id = hub.enter(None, |core, now| {
-        core.open(now, Arc::clone(&door.policy), &origin.peer)
+    // A reload exchanges the door first and then tells the core.
+    let (id, max_packet_size) = hub.enter(None, |core, now| {
+        let door = entrance.door();
+        let id = core.open(now, Arc::clone(&door.policy), &origin.peer);
+        (id, door.max_packet_size)
     });
     let mut connection = Connection {
         id,
-        door,
+        entrance,
+        max_packet_size,
         stream,
         version: Version::V311,
         partial: Vec::new(),
@@ -134,7 +142,9 @@ impl Drop for Place {
 
 pub(super) struct Connection<S> {
     pub(super) id: ConnectionId,
-    pub(super) door: Arc<Door>,
+    pub(super) entrance: Arc<Entrance>,
+    /// What CONNACK promises; the same while the connection lasts.
+    pub(super) max_packet_size: u32,
     pub(super) stream: S,
     pub(super) version: Version,
     /// The beginning of a packet whose end is not there yet.
@@ -225,7 +235,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn run(&mut self, request: ProofRequest) {
         let earlier = self.renewal.take().map(|renewal| *renewal);
         let hub = &self.place.hub;
-        let hashing = self.door.credentials.hashing();
+        let door = self.entrance.door();
+        let hashing = door.credentials.hashing();
         let renewal = Renewal::run(earlier, request, hub.methods(), hashing);
         self.renewal = renewal.map(Box::new);
         if self.renewal.is_none() {
@@ -329,7 +340,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Poll::Ready(outcome) => outcome?,
         }
         let bytes = std::mem::take(&mut self.partial);
-        let whole = Frame::split(&bytes, self.door.max_packet_size as usize);
+        let whole = Frame::split(&bytes, self.max_packet_size as usize);
         if matches!(whole, Ok(None)) {
             self.partial = bytes;
             // On a slow line a large packet takes longer than the keep alive.
@@ -344,7 +355,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Hands the packets in `bytes` to the core and keeps what is left. True:
     /// the outbox was looked at on this occasion.
     pub(super) fn process(&mut self, bytes: &[u8]) -> bool {
-        let batch = Batch::decode(bytes, self.version, self.door.max_packet_size);
+        let batch = Batch::decode(bytes, self.version, self.max_packet_size);
         let rest = &bytes[batch.consumed()..];
         if rest.is_empty() {
             self.partial = Vec::new();
@@ -355,14 +366,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return false;
         }
         let (id, take) = (self.id, self.writing.is_empty());
-        let (work, outlook) = self.enter(|core, now| {
-            core.receive(now, id, &batch);
-            if take {
-                (look(core, now, id), None)
-            } else {
-                (None, Some(core.outlook(id)))
+        let (work, outlook) = loop {
+            let done = self.enter(|core, now| {
+                if core.receive_some(now, id, &batch) {
+                    None
+                } else if take {
+                    Some((look(core, now, id), None))
+                } else {
+                    Some((None, Some(core.outlook(id))))
+                }
+            });
+            if let Some(news) = done {
+                break news;
             }
-        });
+        };
         match outlook {
             None => self.accept(work),
             Some(outlook) => self.heed(outlook),

@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::recent::Recent;
 use crate::auth::{LoadError, PasswordFile, Verdict};
-use crate::broker::Decision;
+use crate::broker::{Decision, Grounds};
 use crate::codec::Connect;
 use crate::config::Security;
 
@@ -61,6 +61,23 @@ impl Credentials {
         }
     }
 
+    /// Whether a client that `before` let in by `grounds` may stay.
+    pub(super) fn keep(&self, before: &Self, username: Option<&str>, grounds: Grounds) -> bool {
+        match (grounds, username, &self.users) {
+            // That is no listener's business.
+            (Grounds::Method, ..) => true,
+            (Grounds::Password, Some(name), Some(users)) => {
+                let before = before.users.as_ref();
+                before.is_some_and(|old| {
+                    users.file.contains(name) && users.file.agrees(&old.file, name)
+                })
+            }
+            // Its password was never looked at.
+            (Grounds::None, Some(_), Some(_)) => false,
+            _ => self.allow_anonymous,
+        }
+    }
+
     /// The bound on slow work.
     pub(super) fn hashing(&self) -> &Arc<Semaphore> {
         &self.hashing
@@ -68,19 +85,16 @@ impl Credentials {
 
     /// Decides about a CONNECT. While it waits it keeps nothing but CONNECT.
     pub(super) async fn check(&self, connect: &Connect<'_>) -> Decision<'static> {
-        let is_right = match (&self.users, connect.username, connect.password) {
+        let (is_right, decision) = match (&self.users, connect.username, connect.password) {
             (Some(users), Some(username), Some(password)) => {
                 let check = self.hash(users, username, password);
-                users.recent.is_right(username, password, check).await
+                let is_right = users.recent.is_right(username, password, check).await;
+                (is_right, Decision::Verified)
             }
-            (Some(_), Some(_), None) => false,
-            _ => self.allow_anonymous,
+            (Some(_), Some(_), None) => (false, Decision::Denied),
+            _ => (self.allow_anonymous, Decision::Allowed),
         };
-        if is_right {
-            Decision::Allowed
-        } else {
-            Decision::Denied
-        }
+        if is_right { decision } else { Decision::Denied }
     }
 
     /// Asks the file. Hashing happens on a thread of its own kind, so that

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::connection::Connection;
+use super::connection::{Connection, Door};
 use super::exchange;
 use crate::auth::{Client, Step};
 use crate::broker::{self, Decision};
@@ -40,6 +40,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn meet(&mut self, packet: &[u8], identity: &Identity) -> io::Result<()> {
+        self.enter(|core, _| core.count_received(packet.len()));
         let Ok(Some(frame)) = Frame::split(packet, usize::MAX) else {
             return Err(io::ErrorKind::InvalidData.into());
         };
@@ -51,10 +52,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Ok(mut connect) => match identity {
                 Identity::Unasked => self.authenticate(&connect).await,
-                Identity::Missing => self.introduce(&connect, Decision::Denied),
+                Identity::Missing => self.introduce_anyway(&connect, Decision::Denied),
                 Identity::Name(name) => {
                     connect.username = Some(name);
-                    self.introduce(&connect, Decision::Allowed)
+                    self.introduce_anyway(&connect, Decision::Certified)
                 }
             },
         }
@@ -63,11 +64,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Finds out who the client is by what it says of itself.
     async fn authenticate(&mut self, connect: &Connect<'_>) -> io::Result<()> {
         match crate::property!(connect.properties, AuthenticationMethod) {
-            None => {
-                let door = Arc::clone(&self.door);
+            None => loop {
+                let door = self.entrance.door();
                 let decision = self.unless_gone(door.credentials.check(connect)).await?;
-                self.introduce(connect, decision)
-            }
+                if self.introduce(&door, connect, decision)? {
+                    return Ok(());
+                }
+            },
             Some(method) => self.examine(connect, method).await,
         }
     }
@@ -75,7 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Has the client prove who it is by the method that it names (4.12).
     async fn examine(&mut self, connect: &Connect<'_>, name: &str) -> io::Result<()> {
         let Some(method) = self.hub().methods().find(name) else {
-            return self.introduce(connect, Decision::Allowed);
+            return self.introduce_anyway(connect, Decision::Allowed);
         };
         let mut exchange = method.begin(&Client {
             client_id: connect.client_id,
@@ -84,7 +87,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let data = crate::property!(connect.properties, AuthenticationData);
         let mut data = data.map(<[u8]>::to_vec);
         loop {
-            let hashing = Arc::clone(self.door.credentials.hashing());
+            let hashing = Arc::clone(self.entrance.door().credentials.hashing());
             let step = exchange::step(hashing, exchange, data);
             let challenge = match self.unless_gone(step).await? {
                 (Step::Continue(challenge), Some(next)) => {
@@ -97,9 +100,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         username: username.as_deref(),
                         ..connect.clone()
                     };
-                    return self.introduce(&proven, Decision::Proven(data.as_deref()));
+                    let decision = Decision::Proven(data.as_deref());
+                    return self.introduce_anyway(&proven, decision);
                 }
-                _ => return self.introduce(connect, Decision::Denied),
+                _ => return self.introduce_anyway(connect, Decision::Denied),
             };
             let reason = ReasonCode::CONTINUE_AUTHENTICATION;
             let mut packet = Vec::new();
@@ -148,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Reads the first packet, or finds out why there is none.
     async fn read_connect(&mut self) -> io::Result<Result<Vec<u8>, &'static str>> {
-        let limit = MAX_CONNECT.min(self.door.max_packet_size as usize);
+        let limit = MAX_CONNECT.min(self.max_packet_size as usize);
         loop {
             if self.partial.first().is_some_and(|first| first >> 4 != 1) {
                 return Ok(Err("a first packet that is not CONNECT"));
@@ -190,16 +194,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn introduce(&mut self, connect: &Connect<'_>, decision: Decision<'_>) -> io::Result<()> {
+    /// Lets the core answer to a decision that was not the door's.
+    fn introduce_anyway(
+        &mut self,
+        connect: &Connect<'_>,
+        decision: Decision<'_>,
+    ) -> io::Result<()> {
+        // A reload may come in between, each time.
+        while !self.introduce(&self.entrance.door(), connect, decision)? {}
+        Ok(())
+    }
+
+    /// Lets the core answer. False: a reload came in between, so that the
+    /// decision is none any more.
+    fn introduce(
+        &mut self,
+        door: &Arc<Door>,
+        connect: &Connect<'_>,
+        decision: Decision<'_>,
+    ) -> io::Result<bool> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(io::Error::other)?;
-        self.version = connect.version;
         let (id, nonce) = (self.id, u128::from_ne_bytes(nonce));
-        self.enter(|core, now| core.connect(now, id, connect, decision, nonce));
+        let current = self.enter(|core, now| {
+            let current = self.entrance.has(door);
+            if current {
+                core.connect(now, id, connect, decision, nonce);
+            }
+            current
+        });
+        if !current {
+            return Ok(false);
+        }
+        self.version = connect.version;
+        self.max_packet_size = door.max_packet_size;
         // What came behind CONNECT waits in `partial` as if it was just read.
         let early = std::mem::take(&mut self.partial);
         self.process(&early);
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -9,7 +9,12 @@ use tokio::sync::Notify;
 
 use super::exchange::Methods;
 use super::log::Logger;
+use super::process;
 use crate::broker::{ConnectionId, Core, Millis};
+use crate::config::LogType;
+
+/// How often the memory in use is looked at, at most.
+const MEASURE: Duration = Duration::from_millis(500);
 
 /// The core, shared by all tasks. Under its lock is only routing; waking and
 /// logging happen after it is released, once for each entry.
@@ -52,6 +57,45 @@ impl Hub {
         &self.logger
     }
 
+    /// Writes a line that is not the core's to the log.
+    pub(super) fn log(&self, kind: LogType, text: &str) {
+        self.logger.write(kind, text);
+        if self.logger.has_topic() {
+            self.enter(None, |core, now| self.publish_line(core, now, kind, text));
+        }
+    }
+
+    /// The core's lines. With `log_dest topic` they are published too; what
+    /// there is to log about that is not, or there would be no end.
+    fn take_lines(&self, core: &mut Core, now: Millis) -> Vec<(LogType, String)> {
+        let mut lines = std::mem::take(&mut core.effects().log);
+        if !lines.is_empty() && self.logger.has_topic() {
+            for (kind, text) in &lines {
+                self.publish_line(core, now, *kind, text);
+            }
+            lines.append(&mut core.effects().log);
+        }
+        lines
+    }
+
+    fn publish_line(&self, core: &mut Core, now: Millis, kind: LogType, text: &str) {
+        if let Some(topic) = Core::log_topic(kind)
+            && let Some(line) = self.logger.line(kind, text)
+        {
+            core.publish_log(now, topic, &line);
+        }
+    }
+
+    /// Whether the core can be entered within a time; blocks so long.
+    pub(super) fn is_alive(&self, patience: Duration) -> bool {
+        self.state.try_lock_for(patience).is_some()
+    }
+
+    /// The number of clients that are connected.
+    pub(super) fn connected(&self) -> usize {
+        self.state.lock().core.connected()
+    }
+
     /// The authentication methods that were plugged in.
     pub(super) fn methods(&self) -> &Methods {
         &self.methods
@@ -73,15 +117,17 @@ impl Hub {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let result = event(&mut state.core, now);
-        let effects = state.core.effects();
-        for id in effects.wake.drain(..).filter(|id| Some(*id) != own) {
+        state.core.effects().wake.retain(|id| Some(*id) != own);
+        // It may have looked at itself within the event already, so that what
+        // is published now would be news to it.
+        let lines = self.take_lines(&mut state.core, now);
+        for id in state.core.effects().wake.drain(..) {
             if let Some(Some((owner, waker))) = state.wakers.get(id.slot())
                 && *owner == id
             {
                 woken.push(waker.clone());
             }
         }
-        let lines = std::mem::take(&mut effects.log);
         let deadline = state.core.next_deadline().unwrap_or(Millis::MAX);
         let earlier = deadline < state.armed;
         state.armed = state.armed.min(deadline);
@@ -130,6 +176,7 @@ impl Hub {
 
     /// Lets the core know when its deadlines pass. Never ends by itself.
     pub(super) async fn keep_time(self: Arc<Self>) {
+        let mut measured = None;
         loop {
             let (deadline, now) = {
                 let mut state = self.state.lock();
@@ -137,7 +184,17 @@ impl Hub {
                 (state.armed, self.now())
             };
             if deadline <= now {
-                self.enter(None, Core::tick);
+                let due = measured.is_none_or(|at: Instant| at.elapsed() >= MEASURE);
+                let memory = due.then(process::memory).flatten();
+                if due {
+                    measured = Some(Instant::now());
+                }
+                self.enter(None, |core, now| {
+                    if let Some(bytes) = memory {
+                        core.note_memory(bytes);
+                    }
+                    core.tick(now);
+                });
                 continue;
             }
             let sleep = Duration::from_millis((deadline - now).min(3_600_000));

@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::connection::{Door, serve};
+use super::entrance::Entrance;
 use super::hub::Hub;
 use crate::config::LogType;
 use crate::transport::Stream;
-use crate::transport::tls::{Identity, ServerCell};
+use crate::transport::tls::{self, Identity};
 
 /// How long a client may take for the handshakes before MQTT.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,21 +27,18 @@ pub(super) struct Origin {
 
 /// Serves an accepted connection until it ends, in a task of its own. What goes
 /// wrong on the way to MQTT concerns this connection only.
-pub(super) fn admit(hub: Arc<Hub>, door: Arc<Door>, stream: Stream, origin: Origin) {
+pub(super) fn admit(hub: Arc<Hub>, entrance: Arc<Entrance>, stream: Stream, origin: Origin) {
+    let door = entrance.door();
     if door.tls.is_none() {
-        tokio::spawn(serve(hub, door, stream, origin));
+        tokio::spawn(serve(hub, entrance, stream, origin));
         return;
     }
     // What handshakes need is given back with their task.
     tokio::spawn(async move {
-        match timeout(
-            HANDSHAKE_TIMEOUT,
-            pass_layers(&door, stream, origin.clone()),
-        )
-        .await
-        {
+        let passed = pass_layers(&door, stream, origin.clone());
+        match timeout(HANDSHAKE_TIMEOUT, passed).await {
             Ok(Ok((stream, origin))) => {
-                tokio::spawn(serve(hub, door, stream, origin));
+                tokio::spawn(serve(hub, entrance, stream, origin));
             }
             Ok(Err(Some(why))) => refuse(&hub, &door, &origin, &why),
             Ok(Err(None)) => {}
@@ -62,8 +60,8 @@ async fn pass_layers(
     Ok((stream, origin))
 }
 
-async fn pass_tls(tls: &ServerCell, stream: Stream) -> Result<(Stream, Identity), Option<String>> {
-    match tls.current().accept(stream).await {
+async fn pass_tls(tls: &tls::Server, stream: Stream) -> Result<(Stream, Identity), Option<String>> {
+    match tls.accept(stream).await {
         Ok(accepted) => Ok((accepted.stream, accepted.identity)),
         Err(None) => Err(None),
         Err(Some(failure)) => {
@@ -79,5 +77,5 @@ async fn pass_tls(tls: &ServerCell, stream: Stream) -> Result<(Stream, Identity)
 fn refuse(hub: &Hub, door: &Door, origin: &Origin, why: &str) {
     let (peer, port) = (&origin.peer, door.policy.port);
     let line = format!("Connection from {peer} on port {port} refused: {why}.");
-    hub.logger().write(LogType::Notice, &line);
+    hub.log(LogType::Notice, &line);
 }

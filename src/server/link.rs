@@ -6,6 +6,7 @@ use tokio::io::DuplexStream;
 
 use super::connection::{Door, serve};
 use super::credentials::Credentials;
+use super::entrance::Entrance;
 use super::hub::Hub;
 use super::ingress::Origin;
 use crate::broker::Policy;
@@ -44,20 +45,22 @@ impl Links {
     /// options of its own. Called within a tokio runtime.
     pub fn open(&self) -> Link {
         let (ours, theirs) = tokio::io::duplex(PIPE);
-        let door = Arc::new(Door {
+        let entrance = Entrance::new(Door {
             policy: Arc::new(Policy {
                 port: 0,
                 ..Policy::default()
             }),
             credentials: Credentials::trusting(),
             max_packet_size: u32::MAX,
+            no_delay: false,
             tls: None,
         });
+        let entrance = Arc::new(entrance);
         let origin = Origin {
             peer: "this process".to_owned(),
             ..Origin::default()
         };
-        tokio::spawn(serve(Arc::clone(&self.0), door, ours, origin));
+        tokio::spawn(serve(Arc::clone(&self.0), entrance, ours, origin));
         theirs
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::connection::Door;
+use super::entrance::Entrance;
 use super::hub::Hub;
 use super::ingress::{Origin, admit};
 use crate::config::{Bind, Listener, LogType, SocketDomain};
@@ -50,6 +50,41 @@ pub(super) fn bind(listener: &Listener) -> Result<(Vec<TcpListener>, Vec<String>
         None if sockets.is_empty() => Err(format!("no address to listen on for port {port}")),
         None => Ok((sockets, notices)),
     }
+}
+
+/// Those of the sockets that a listener means, by its port.
+pub(super) fn choose(sockets: &mut Vec<TcpListener>, listener: &Listener) -> Vec<TcpListener> {
+    let is_meant = |socket: &mut TcpListener| {
+        let address = socket.local_addr();
+        address.is_ok_and(|address| address.port() == listener.port)
+    };
+    sockets.extract_if(.., is_meant).collect()
+}
+
+/// Takes over sockets that somebody else opened.
+///
+/// # Errors
+/// Others could reach a broker that trusts everybody because it believes
+/// itself alone; or the system refuses.
+pub(super) fn adopt(
+    sockets: Vec<TcpListener>,
+    local_only: bool,
+) -> Result<(Vec<TcpListener>, Vec<String>), String> {
+    for socket in &sockets {
+        let address = socket.local_addr().map_err(|error| error.to_string())?;
+        if local_only && !address.ip().is_loopback() {
+            return Err(format!(
+                "others can reach the socket on {address} that systemd opened, but nothing says \
+                 who may connect; write a configuration file with `listener {}`, and \
+                 `allow_anonymous true` or a `password_file`",
+                address.port()
+            ));
+        }
+        socket
+            .set_nonblocking(true)
+            .map_err(|error| error.to_string())?;
+    }
+    Ok((sockets, Vec::new()))
 }
 
 fn addresses(listener: &Listener) -> Result<Vec<IpAddr>, String> {
@@ -134,24 +169,24 @@ fn explain(address: SocketAddr, error: &io::Error) -> String {
 /// Accepts connections for ever.
 pub(super) async fn accept(
     hub: Arc<Hub>,
-    door: Arc<Door>,
+    entrance: Arc<Entrance>,
     listener: tokio::net::TcpListener,
-    no_delay: bool,
 ) {
     let mut told: Option<Instant> = None;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                if no_delay && let Err(error) = stream.set_nodelay(true) {
-                    hub.logger()
-                        .write(LogType::Debug, &format!("TCP_NODELAY for {peer}: {error}"));
+                if entrance.door().no_delay
+                    && let Err(error) = stream.set_nodelay(true)
+                {
+                    hub.log(LogType::Debug, &format!("TCP_NODELAY for {peer}: {error}"));
                 }
-                let (hub, door) = (Arc::clone(&hub), Arc::clone(&door));
+                let (hub, entrance) = (Arc::clone(&hub), Arc::clone(&entrance));
                 let origin = Origin {
                     peer: peer.to_string(),
                     ..Origin::default()
                 };
-                admit(hub, door, stream.into(), origin);
+                admit(hub, entrance, stream.into(), origin);
             }
             // It went away while it waited for us; others wait still.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -159,7 +194,7 @@ pub(super) async fn accept(
                 // Others have to close before there are descriptors again.
                 if told.is_none_or(|at| at.elapsed() >= SILENCE) {
                     told = Some(Instant::now());
-                    hub.logger().write(LogType::Warning, &explain_full(&error));
+                    hub.log(LogType::Warning, &explain_full(&error));
                 }
                 tokio::time::sleep(PAUSE).await;
             }

@@ -1,206 +1,171 @@
 //! The log: lines to the destinations of `log_dest`.
+//!
+//! | file | concept |
+//! |---|---|
+//! | `form.rs` | what a line looks like |
+//! | `queue.rs` | lines on their way to the writer |
+//! | `destinations.rs` | where they end |
 
-use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+mod destinations;
+mod form;
+mod queue;
 
-use chrono::format::{Item, StrftimeItems};
-use chrono::{DateTime, Local};
-use parking_lot::Mutex;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::config::{Log, LogDestination, LogType, LogTypes};
+use nix::unistd::{Gid, Uid};
+use parking_lot::{Mutex, RwLock};
 
-/// Writes lines in Mosquitto's form: `<time>: text`.
+use crate::config::{Config, LogType, LogTypes};
+use destinations::Destinations;
+use form::Form;
+use queue::{Entry, Item, Queue};
+
+/// How long the end of the broker waits for the last lines to be written, and
+/// how long a long text waits for a slow reader.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Takes lines from everybody and has a thread of its own write them, so that
+/// nobody waits for a slow terminal, pipe or disk.
 #[derive(Debug)]
 pub(super) struct Logger {
-    types: LogTypes,
-    clock: Clock,
-    stdout: bool,
-    stderr: bool,
-    files: Vec<LogFile>,
-    syslog: Option<Syslog>,
+    form: RwLock<Arc<Form>>,
+    /// The files that are open.
+    paths: Mutex<Vec<PathBuf>>,
+    queue: Arc<Queue>,
+    /// Until the thread is started.
+    unstarted: Mutex<Option<Destinations>>,
 }
 
-/// How a line tells its time.
+/// A log that is opened and not written to yet.
 #[derive(Debug)]
-enum Clock {
-    None,
-    /// Seconds since 1970.
-    Seconds,
-    /// `log_timestamp_format`.
-    Format(Vec<Item<'static>>),
-}
-
-#[derive(Debug)]
-struct LogFile {
-    path: PathBuf,
-    file: Mutex<File>,
+pub(super) struct Prepared {
+    form: Form,
+    destinations: Destinations,
+    complaints: Vec<String>,
 }
 
 impl Logger {
-    /// Opens the destinations.
+    /// Opens the destinations. Lines wait until [`start`](Self::start).
     ///
     /// # Errors
     /// A file that cannot be opened, a time format that makes no sense; the
     /// words name it.
-    pub(super) fn open(config: &Log) -> Result<Self, String> {
-        let mut logger = Self {
-            types: config.types,
-            clock: Clock::new(config)?,
-            stdout: false,
-            stderr: false,
-            files: Vec::new(),
-            syslog: None,
+    pub(super) fn open(config: &Config) -> Result<Self, String> {
+        let (destinations, _) = Destinations::open(config, &[])?;
+        Ok(Self {
+            form: RwLock::new(Arc::new(Form::new(&config.log)?)),
+            paths: Mutex::new(destinations.paths()),
+            queue: Arc::default(),
+            unstarted: Mutex::new(Some(destinations)),
+        })
+    }
+
+    /// Starts the thread that writes. Called after the process has gone into
+    /// the background, where threads would not follow it.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub(super) fn start(&self) -> Result<(), String> {
+        let Some(destinations) = self.unstarted.lock().take() else {
+            return Ok(());
         };
-        for destination in &config.destinations {
-            match destination {
-                LogDestination::Stdout => logger.stdout = true,
-                LogDestination::Stderr => logger.stderr = true,
-                LogDestination::File(path) => {
-                    let file = Mutex::new(open(path)?);
-                    logger.files.push(LogFile {
-                        path: path.clone(),
-                        file,
-                    });
-                }
-                LogDestination::Syslog => logger.syslog = Some(Syslog::open(config.facility)?),
-                LogDestination::None => {}
-            }
+        let queue = Arc::clone(&self.queue);
+        std::thread::Builder::new()
+            .name("mqtt-log".into())
+            .spawn(move || destinations.serve(&queue))
+            .map_err(|error| format!("cannot start a thread: {error}"))?;
+        Ok(())
+    }
+
+    /// Makes the log files a user's, who may have to open them again. Called
+    /// before [`start`](Self::start).
+    pub(super) fn give_to(&self, uid: Uid, gid: Gid) {
+        if let Some(destinations) = &*self.unstarted.lock() {
+            destinations.give_to(uid, gid);
         }
-        Ok(logger)
+    }
+
+    /// Opens what another configuration asks for, without a change so far.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub(super) fn prepare(&self, config: &Config) -> Result<Prepared, String> {
+        let form = Form::new(&config.log)?;
+        let (destinations, complaints) = Destinations::open(config, &self.paths.lock())?;
+        Ok(Prepared {
+            form,
+            destinations,
+            complaints,
+        })
+    }
+
+    /// From now on lines go where the other configuration wants them.
+    pub(super) fn change(&self, prepared: Prepared) {
+        *self.form.write() = Arc::new(prepared.form);
+        *self.paths.lock() = prepared.destinations.paths();
+        self.queue.command(Item::Change(prepared.destinations));
+        for complaint in prepared.complaints {
+            self.write(LogType::Error, &complaint);
+        }
     }
 
     /// The kinds of line that go anywhere.
     pub(super) fn types(&self) -> LogTypes {
-        let anywhere =
-            self.stdout || self.stderr || self.syslog.is_some() || !self.files.is_empty();
-        if anywhere { self.types } else { LogTypes::NONE }
+        self.form.read().types
     }
 
-    /// Writes a line. A destination that fails is passed over: the broker's
-    /// work doesn't depend on its log.
+    /// Whether lines are published below `$SYS/broker/log`.
+    pub(super) fn has_topic(&self) -> bool {
+        self.form.read().topic
+    }
+
+    /// A line as it is published, if its kind is wanted at all.
+    pub(super) fn line(&self, kind: LogType, text: &str) -> Option<String> {
+        let form = Arc::clone(&self.form.read());
+        form.types.contains(kind).then(|| {
+            let mut line = form.entry(kind, text).line;
+            line.pop();
+            line
+        })
+    }
+
+    /// Writes a line, or counts it as lost where too many wait.
     pub(super) fn write(&self, kind: LogType, text: &str) {
-        if !self.types.contains(kind) {
-            return;
+        let form = Arc::clone(&self.form.read());
+        if form.types.contains(kind) {
+            self.queue
+                .push(form.entry(kind, text), |lost| note(&form, lost));
         }
-        if let Some(syslog) = &self.syslog {
-            syslog.write(kind, text);
-        }
-        let line = format!("{}{text}\n", self.clock.now());
-        if self.stdout {
-            let _ = io::stdout().write_all(line.as_bytes());
-        }
-        if self.stderr {
-            let _ = io::stderr().write_all(line.as_bytes());
-        }
-        for destination in &self.files {
-            let _ = destination.file.lock().write_all(line.as_bytes());
-        }
+    }
+
+    /// Writes a line of a long text: waits for room, though not for ever.
+    /// Nothing for tasks that others wait for.
+    pub(super) fn write_patiently(&self, kind: LogType, text: &str) {
+        self.queue.wait_for_room(PATIENCE);
+        self.write(kind, text);
     }
 
     /// Opens the files anew, after somebody moved them away.
     pub(super) fn reopen(&self) {
-        for destination in &self.files {
-            match open(&destination.path) {
-                Ok(file) => *destination.file.lock() = file,
-                Err(error) => self.write(LogType::Error, &error),
-            }
+        let form = Arc::clone(&self.form.read());
+        self.queue.command(Item::Reopen(form));
+    }
+}
+
+fn note(form: &Form, lost: u64) -> Entry {
+    let text = format!("{lost} log lines were lost here: they came faster than they were taken.");
+    form.entry(LogType::Warning, &text)
+}
+
+impl Drop for Logger {
+    fn drop(&mut self) {
+        let form = Arc::clone(self.form.get_mut());
+        self.queue.close(|lost| note(&form, lost));
+        match self.unstarted.get_mut().take() {
+            Some(destinations) => destinations.serve(&self.queue),
+            None => self.queue.wait_for_end(PATIENCE),
         }
-    }
-}
-
-impl Clock {
-    fn new(config: &Log) -> Result<Self, String> {
-        let Some(format) = config
-            .timestamp_format
-            .as_deref()
-            .filter(|_| config.timestamp)
-        else {
-            return Ok(if config.timestamp {
-                Self::Seconds
-            } else {
-                Self::None
-            });
-        };
-        StrftimeItems::new(format)
-            .parse_to_owned()
-            .map(Self::Format)
-            .map_err(|_| {
-                format!(
-                    "log_timestamp_format `{format}` is no format of strftime; write for instance \
-                 `%Y-%m-%dT%H:%M:%S`"
-                )
-            })
-    }
-
-    /// What stands in front of a line.
-    fn now(&self) -> String {
-        let now: DateTime<Local> = Local::now();
-        match self {
-            Self::None => String::new(),
-            Self::Seconds => format!("{}: ", now.timestamp()),
-            Self::Format(items) => {
-                let mut text = String::new();
-                // A format that was parsed can be written.
-                let _ = write!(text, "{}: ", now.format_with_items(items.iter()));
-                text
-            }
-        }
-    }
-}
-
-fn open(path: &Path) -> Result<File, String> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .map_err(|error| {
-            let hint = if error.kind() == io::ErrorKind::NotFound {
-                let folder = path.parent().unwrap_or(path).display();
-                format!("; make its folder with `mkdir -p {folder}`")
-            } else {
-                String::new()
-            };
-            format!("cannot open the log file {}: {error}{hint}", path.display())
-        })
-}
-
-/// The system's log, by its socket (RFC 3164 as syslog(3) writes it).
-#[derive(Debug)]
-struct Syslog {
-    socket: UnixDatagram,
-    facility: u8,
-}
-
-impl Syslog {
-    /// `facility`: `local0` to `local7` by its number, else `daemon`.
-    fn open(facility: Option<u8>) -> Result<Self, String> {
-        let connect = || {
-            let socket = UnixDatagram::unbound()?;
-            socket.connect("/dev/log")?;
-            Ok(socket)
-        };
-        let socket = connect().map_err(|error: io::Error| {
-            format!("cannot reach the system's log at /dev/log: {error}; write `log_dest stderr`")
-        })?;
-        Ok(Self {
-            socket,
-            facility: facility.map_or(3, |local| 16 + local),
-        })
-    }
-
-    fn write(&self, kind: LogType, text: &str) {
-        let severity = match kind {
-            LogType::Error => 3,
-            LogType::Warning => 4,
-            LogType::Notice => 5,
-            LogType::Information => 6,
-            _ => 7,
-        };
-        let priority = u16::from(self.facility) * 8 + severity;
-        let line = format!("<{priority}>mqtt-broker[{}]: {text}", std::process::id());
-        let _ = self.socket.send(line.as_bytes());
     }
 }

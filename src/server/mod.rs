@@ -5,6 +5,7 @@
 //! | `mod.rs` | a broker from a configuration: bind, run, stop |
 //! | `hub.rs` | the core behind its lock, wake-ups, time |
 //! | `listener.rs` | sockets that accept |
+//! | `entrance.rs` | the door of a listener, which a reload exchanges |
 //! | `ingress.rs` | the layers between socket and MQTT |
 //! | `greeting.rs` | a connection before its session |
 //! | `connection.rs` | one connection's bytes |
@@ -13,6 +14,8 @@
 //! | `recent.rs` | passwords that were right a moment ago |
 //! | `link.rs` | clients within the process |
 //! | `log.rs` | lines to the destinations of `log_dest` |
+//! | `reload.rs`, `watch.rs` | the configuration taken anew; files that change |
+//! | `signals.rs`, `systemd.rs` | what the system says, and what it is told |
 //! | `process.rs` | daemon, pid file, privileges |
 //! | `check_acl.rs` | `--check-acl`: what a client may do, and why |
 //! | `cli.rs` | the command line of `mqtt-broker` |
@@ -21,6 +24,7 @@ mod check_acl;
 pub mod cli;
 mod connection;
 mod credentials;
+mod entrance;
 mod exchange;
 mod greeting;
 mod hub;
@@ -30,8 +34,12 @@ mod listener;
 mod log;
 mod process;
 mod recent;
+mod reload;
+mod signals;
+mod systemd;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -48,12 +56,14 @@ use crate::auth::{Acl, Method, permissions};
 use crate::broker::{Core, Policy, Settings};
 use crate::client::{Client, ConnectError};
 use crate::config::{Config, Listener, LogType};
-use crate::transport::tls::ServerCell;
+use crate::transport::tls::{self, Keyring};
 use connection::Door;
 use credentials::Credentials;
+use entrance::Entrance;
 use hub::Hub;
 pub use link::{Link, Links};
 use log::Logger;
+use reload::{Control, Place, Source, Way};
 
 /// How long clients get to read that the broker ends.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -75,9 +85,9 @@ const GOODBYE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Broker {
     hub: Arc<Hub>,
-    doors: Vec<(Arc<Door>, Vec<TcpListener>)>,
+    control: Arc<Control>,
+    sockets: Vec<(Arc<Entrance>, Vec<TcpListener>)>,
     addresses: Vec<SocketAddr>,
-    no_delay: bool,
 }
 
 /// Why a broker cannot start. The words name the cause and the remedy.
@@ -100,7 +110,17 @@ impl Broker {
     /// # Errors
     /// The first thing that failed, with its remedy.
     pub fn bind(config: Config) -> Result<Self, StartError> {
-        let logger = Logger::open(&config.log).map_err(StartError)?;
+        Self::bind_all(config, None, Vec::new())
+    }
+
+    /// The same for a program: `source` reads the configuration again, and
+    /// `inherited` are sockets that are open already.
+    fn bind_all(
+        config: Config,
+        source: Option<Source>,
+        mut inherited: Vec<TcpListener>,
+    ) -> Result<Self, StartError> {
+        let logger = Logger::open(&config).map_err(StartError)?;
         let start = |text: &str| logger.write(LogType::Information, text);
         start(&format!(
             "moustique version {} starting",
@@ -117,17 +137,39 @@ impl Broker {
             );
         }
         warn_of_exposed_files(&config, &logger);
-        let (mut doors, hashing) = (Vec::new(), credentials::hashing());
+        let (mut ways, mut all, hashing) = (Vec::new(), Vec::new(), credentials::hashing());
+        let keyring = Keyring::default();
         // 0 is for connections within the process.
         for (number, listener) in (1..).zip(&config.listeners) {
-            let door = door(number, listener, &config, Arc::clone(&hashing), &logger)?;
-            let (sockets, notices) = listener::bind(listener).map_err(StartError)?;
+            let hashing = Arc::clone(&hashing);
+            let door = door(number, listener, &config, hashing, &keyring, &logger)?;
+            let given = listener::choose(&mut inherited, listener);
+            let (sockets, notices) = if given.is_empty() {
+                listener::bind(listener).map_err(StartError)?
+            } else {
+                listener::adopt(given, config.local_only).map_err(StartError)?
+            };
             for notice in notices {
                 logger.write(LogType::Notice, &notice);
             }
-            doors.push((Arc::new(door), sockets));
+            let entrance = Arc::new(Entrance::new(door));
+            ways.push(Way {
+                number,
+                place: Place::of(listener),
+                mount_point: listener.mount_point.clone(),
+                entrance: Arc::clone(&entrance),
+            });
+            all.push((entrance, sockets));
         }
-        let sockets = doors.iter().flat_map(|(_, sockets)| sockets);
+        for socket in inherited.iter().filter_map(|s| s.local_addr().ok()) {
+            let text = format!(
+                "The socket on {socket} that systemd opened is left out: no listener has its \
+                 port; write `listener {}`.",
+                socket.port()
+            );
+            logger.write(LogType::Warning, &text);
+        }
+        let sockets = all.iter().flat_map(|(_, sockets)| sockets);
         let addresses: Vec<_> = sockets
             .filter_map(|socket| socket.local_addr().ok())
             .collect();
@@ -138,16 +180,18 @@ impl Broker {
                 address.port()
             ));
         }
+        keyring.close();
         let mut core = Core::new(settings(&config, &logger), 0);
-        for (door, _) in &doors {
-            core.set_policy(Arc::clone(&door.policy));
+        for way in &ways {
+            core.set_policy(Arc::clone(&way.entrance.door().policy));
         }
         let hub = Arc::new(Hub::new(core, Instant::now(), logger));
+        let control = Control::new(Arc::clone(&hub), hashing, keyring, ways, config, source);
         Ok(Self {
             hub,
-            doors,
+            control: Arc::new(control),
+            sockets: all,
             addresses,
-            no_delay: config.set_tcp_nodelay,
         })
     }
 
@@ -166,7 +210,7 @@ impl Broker {
 
     /// Writes a warning to the broker's log.
     fn warn(&self, text: &str) {
-        self.hub.logger().write(LogType::Warning, text);
+        self.hub.log(LogType::Warning, text);
     }
 
     /// Connects clients within the process, once the broker runs.
@@ -180,23 +224,21 @@ impl Broker {
     /// # Errors
     /// A socket that the runtime cannot take over.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
+        self.hub.logger().start().map_err(StartError)?;
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(Arc::clone(&self.hub).keep_time());
-        for (door, sockets) in self.doors {
+        tasks.spawn(watch::watch(Arc::clone(&self.control)));
+        for (entrance, sockets) in self.sockets {
             for socket in sockets {
                 let socket = tokio::net::TcpListener::from_std(socket)
                     .map_err(|error| StartError(format!("cannot use a socket: {error}")))?;
-                let (hub, door) = (Arc::clone(&self.hub), Arc::clone(&door));
-                tasks.spawn(listener::accept(hub, door, socket, self.no_delay));
+                let (hub, entrance) = (Arc::clone(&self.hub), Arc::clone(&entrance));
+                tasks.spawn(listener::accept(hub, entrance, socket));
             }
         }
-        self.hub
-            .logger()
-            .write(LogType::Information, "moustique is running");
+        self.hub.log(LogType::Information, "moustique is running");
         shutdown.await;
-        self.hub
-            .logger()
-            .write(LogType::Information, "moustique is ending");
+        self.hub.log(LogType::Information, "moustique is ending");
         tasks.shutdown().await;
         self.hub.say_goodbye(GOODBYE).await;
         Ok(())
@@ -208,7 +250,7 @@ impl Broker {
     /// The system gives no threads.
     pub fn start(self) -> Result<Running, StartError> {
         let runtime = runtime()?;
-        let (hub, addresses) = (Arc::clone(&self.hub), self.addresses.clone());
+        let (control, addresses) = (Arc::clone(&self.control), self.addresses.clone());
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new()
             .name("mqtt-broker".into())
@@ -219,7 +261,7 @@ impl Broker {
             })
             .map_err(|error| StartError(format!("cannot start a thread: {error}")))?;
         Ok(Running {
-            hub,
+            control,
             addresses,
             stop: Some(stop),
             thread: Some(thread),
@@ -230,7 +272,7 @@ impl Broker {
 /// A broker that runs on its own threads; dropping it stops it.
 #[derive(Debug)]
 pub struct Running {
-    hub: Arc<Hub>,
+    control: Arc<Control>,
     addresses: Vec<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<Result<(), StartError>>>,
@@ -244,7 +286,18 @@ impl Running {
 
     /// Connects clients within the process.
     pub fn links(&self) -> Links {
-        Links(Arc::clone(&self.hub))
+        Links(Arc::clone(self.control.hub()))
+    }
+
+    /// Takes another configuration while clients are connected: users and
+    /// rights, limits, the log. Who may no longer be connected is
+    /// disconnected. Sockets, and a few other things that the log then names,
+    /// stay as they are. Reads files.
+    ///
+    /// # Errors
+    /// The first thing that is wrong; then nothing has changed.
+    pub fn reload(&self, config: Config) -> Result<(), StartError> {
+        self.control.apply(config)
     }
 
     /// A client within the process; see [`Links::link`].
@@ -314,6 +367,7 @@ fn door(
     listener: &Listener,
     config: &Config,
     hashing: Arc<Semaphore>,
+    keyring: &Keyring,
     logger: &Logger,
 ) -> Result<Door, StartError> {
     let fail = |error: crate::auth::LoadError| StartError(error.to_string());
@@ -347,13 +401,14 @@ fn door(
         acl_check_subscribe: listener.security.acl_check_subscribe,
     };
     let tls = listener.tls.is_on().then(|| {
-        ServerCell::load(&listener.tls, config.tls_keylog.as_deref())
+        tls::Server::load(&listener.tls, config.tls_keylog.as_deref(), keyring)
             .map_err(|error| StartError(format!("TLS on port {}: {error}", listener.port)))
     });
     Ok(Door {
         policy: Arc::new(policy),
         credentials: Credentials::load(&listener.security, hashing).map_err(fail)?,
         max_packet_size: config.limits.max_packet_size,
+        no_delay: config.set_tcp_nodelay,
         tls: tls.transpose()?,
     })
 }

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::connection::{Door, serve};
 use super::credentials::Credentials;
+use super::entrance::Entrance;
 use super::hub::Hub;
 use super::ingress::Origin;
 use super::log::Logger;
@@ -33,7 +34,7 @@ fn connect(id: u8) -> Vec<u8> {
     [&header[..], &[0, 1, id, 0, 1, b'w', 0, 1, b'!']].concat()
 }
 
-fn hub() -> Result<(Arc<Hub>, Arc<Door>), String> {
+fn hub() -> Result<(Arc<Hub>, Arc<Entrance>), String> {
     let config = Config::parse("log_dest none\n", "test").map_err(|error| error.to_string())?;
     let settings = Settings {
         log: LogTypes::NONE,
@@ -41,14 +42,15 @@ fn hub() -> Result<(Arc<Hub>, Arc<Door>), String> {
         ..Settings::default()
     };
     let core = Core::new(settings, 0);
-    let hub = Hub::new(core, Instant::now(), Logger::open(&config.log)?);
+    let hub = Hub::new(core, Instant::now(), Logger::open(&config)?);
     let door = Door {
         policy: Arc::new(Policy::default()),
         credentials: Credentials::trusting(),
         max_packet_size: 1_000_000,
         tls: None,
+        no_delay: false,
     };
-    Ok((Arc::new(hub), Arc::new(door)))
+    Ok((Arc::new(hub), Arc::new(Entrance::new(door))))
 }
 
 struct Client {
@@ -58,7 +60,7 @@ struct Client {
 
 impl Client {
     /// A connection with room for so many bytes on their way.
-    fn open(hub: &Arc<Hub>, door: &Arc<Door>, pipe: usize) -> Self {
+    fn open(hub: &Arc<Hub>, door: &Arc<Entrance>, pipe: usize) -> Self {
         let (stream, theirs) = tokio::io::duplex(pipe);
         let served = serve(Arc::clone(hub), Arc::clone(door), theirs, Origin::default());
         let served = tokio::spawn(served);
@@ -264,7 +266,7 @@ fn login(id: &str, user: &str, password: &str) -> Vec<u8> {
 
 /// A listener for anonymous clients and for ann with this password, who are let
 /// in as fast as `gate` lets hashes be computed.
-fn door_for_ann(password: &str, gate: &Arc<Semaphore>) -> Arc<Door> {
+fn door_for_ann(password: &str, gate: &Arc<Semaphore>) -> Arc<Entrance> {
     let hash = PasswordHash::create(Algorithm::Sha512, password.as_bytes()).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("passwd");
@@ -274,12 +276,13 @@ fn door_for_ann(password: &str, gate: &Arc<Semaphore>) -> Arc<Door> {
         password_file: Some(file),
         ..Security::default()
     };
-    Arc::new(Door {
+    Arc::new(Entrance::new(Door {
         policy: Arc::new(Policy::default()),
         credentials: Credentials::load(&security, Arc::clone(gate)).unwrap(),
         max_packet_size: 1_000_000,
+        no_delay: false,
         tls: None,
-    })
+    }))
 }
 
 #[tokio::test]
@@ -344,4 +347,23 @@ async fn a_password_that_was_right_a_moment_ago_is_not_hashed_again() {
     drop(hashing);
     late.ask(&[], &[0x20, 2, 0, 5]).await;
     wrong.ask(&[], &[0x20, 2, 0, 5]).await;
+}
+
+#[tokio::test]
+async fn a_password_that_was_checked_before_a_reload_is_checked_again_after_it() {
+    let (hub, _) = hub().unwrap();
+    let gate = Arc::new(Semaphore::new(0));
+    let entrance = door_for_ann("old", &gate);
+    let mut client = Client::open(&hub, &entrance, 4096);
+    let connect = login("a", "ann", "old");
+    client.stream.write_all(&connect).await.unwrap();
+    // It waits at the old door when the new one is set in.
+    while Arc::strong_count(&entrance.door()) < 3 {
+        tokio::task::yield_now().await;
+    }
+    entrance.exchange(door_for_ann("new", &gate).door());
+    gate.add_permits(1);
+    client.ask(&[], &[0x20, 2, 0, 5]).await;
+    let mut client = Client::open(&hub, &entrance, 4096);
+    client.ask(&login("a", "ann", "new"), &CONNACK).await;
 }

@@ -6,6 +6,8 @@ use super::IdMap;
 #[derive(Debug, Default)]
 pub struct Incoming {
     unreleased: IdMap<Unreleased>,
+    /// How many of them came on this connection.
+    current: usize,
 }
 
 #[derive(Debug)]
@@ -14,6 +16,8 @@ struct Unreleased {
     /// identifier again too early.
     fingerprint: u64,
     repeated: bool,
+    /// It came on this connection, where it counts against the receive maximum.
+    current: bool,
 }
 
 /// What a received PUBLISH of QoS 2 is.
@@ -43,11 +47,10 @@ impl Incoming {
         receive_maximum: u16,
     ) -> Received {
         if let Some(known) = self.unreleased.get_mut(&id) {
+            self.current += usize::from(!std::mem::replace(&mut known.current, true));
             if known.fingerprint != fingerprint {
-                *known = Unreleased {
-                    fingerprint,
-                    repeated: false,
-                };
+                known.fingerprint = fingerprint;
+                known.repeated = false;
                 return if dup { Received::Repeat } else { Received::New };
             }
             if std::mem::replace(&mut known.repeated, true) {
@@ -55,7 +58,7 @@ impl Incoming {
             }
             return Received::Repeat;
         }
-        if self.unreleased.len() >= usize::from(receive_maximum) {
+        if self.current >= usize::from(receive_maximum) {
             return Received::TooMany;
         }
         self.unreleased.insert(
@@ -63,26 +66,32 @@ impl Incoming {
             Unreleased {
                 fingerprint,
                 repeated: false,
+                current: true,
             },
         );
+        self.current += 1;
         Received::New
     }
 
     /// PUBREL: the identifier is free again. False: it was not in use.
     pub fn pubrel(&mut self, id: u16) -> bool {
-        self.unreleased.remove(&id).is_some()
+        let message = self.unreleased.remove(&id);
+        self.current -= usize::from(message.as_ref().is_some_and(|m| m.current));
+        message.is_some()
     }
 
     /// Forgets a message that was refused with PUBREC (0x80 and above).
     pub fn refuse(&mut self, id: u16) {
-        self.unreleased.remove(&id);
+        self.pubrel(id);
     }
 
-    /// A new connection takes the session up; repeats are expected now.
+    /// A new connection takes the session up: repeats are expected now, and the
+    /// receive maximum is counted anew (3.1.2.11.3).
     pub fn resume(&mut self) {
-        self.unreleased
-            .values_mut()
-            .for_each(|message| message.repeated = false);
+        for message in self.unreleased.values_mut() {
+            (message.repeated, message.current) = (false, false);
+        }
+        self.current = 0;
     }
 
     /// How many messages are not released.
@@ -136,5 +145,20 @@ mod tests {
         assert_eq!(flow.publish(2, false, 0, 1), Received::TooMany);
         flow.refuse(1);
         assert_eq!(flow.publish(2, false, 0, 1), Received::New);
+    }
+
+    #[test]
+    fn what_an_earlier_connection_left_does_not_count_against_the_receive_maximum() {
+        let mut flow = Incoming::default();
+        flow.publish(1, false, 0, 20);
+        flow.publish(2, false, 0, 20);
+        flow.resume();
+        assert_eq!(flow.publish(3, true, 0, 2), Received::New, "it never came");
+        assert_eq!(flow.publish(1, true, 0, 2), Received::Repeat);
+        assert_eq!(flow.publish(4, false, 0, 2), Received::TooMany);
+        assert!(flow.pubrel(2));
+        assert_eq!(flow.publish(4, false, 0, 2), Received::TooMany);
+        assert!(flow.pubrel(1));
+        assert_eq!(flow.publish(4, false, 0, 2), Received::New);
     }
 }

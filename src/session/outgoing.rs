@@ -295,6 +295,12 @@ impl<M> Outgoing<M> {
         }
     }
 
+    /// Changes the window of a connection that lasts. Above a smaller one
+    /// nothing new is sent until enough is acknowledged.
+    pub fn set_window(&mut self, window: u16) {
+        self.window = window.max(1);
+    }
+
     /// A new connection takes the session up: all that is in flight is sent
     /// again, in its original order, within the new window (4.4).
     pub fn resume(&mut self, window: u16) {

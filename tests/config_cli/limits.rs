@@ -1,6 +1,6 @@
 //! The limits of the configuration.
 
-use crate::common::broker::{Broker, OPEN};
+use crate::common::broker::{Broker, OPEN, Setup};
 use crate::common::raw::{Connect, Raw, packet, publish, publish_qos, text};
 use crate::common::{TIMEOUT, oracle_differs};
 
@@ -25,6 +25,30 @@ fn the_number_of_connections() {
         three.expect_end();
     }
     drop(two);
+}
+
+#[test]
+fn the_number_of_clients_on_all_listeners_together() {
+    if oracle_differs("Mosquitto 2.0 doesn't know them") {
+        return;
+    }
+    for option in ["global_max_clients", "global_max_connections"] {
+        let second = Setup::new().port();
+        let setup = Setup::new();
+        let conf = format!("{OPEN}listener {second}\n{option} 2\n");
+        let broker = setup.start(&conf);
+        let (mut one, _) = Raw::client(broker.port, &Connect::new("one"));
+        let _two = Raw::client(second, &Connect::new("two"));
+        for port in [broker.port, second] {
+            let mut three = Raw::open(port);
+            three.send(&Connect::new("three").bytes());
+            three.expect(&[0x20, 2, 0, 3]);
+            three.expect_end();
+        }
+        one.send(&[0xe0, 0]);
+        one.expect_end();
+        Raw::client(second, &Connect::new("three"));
+    }
 }
 
 #[test]

@@ -36,8 +36,8 @@ fn without_a_file_it_serves_this_machine_only_and_everybody_on_it() {
         assert!(ipv6.is_ok(), "{ipv6:?}");
     }
     // One line says what to write to accept other machines.
-    let log = broker.log();
-    assert!(log.lines().any(|line| line.contains("listener")), "{log}");
+    let stderr = &broker.process().stderr;
+    stderr.wait_until(|log| log.lines().any(|line| line.contains("listener")));
 }
 
 #[test]

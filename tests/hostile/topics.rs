@@ -76,6 +76,40 @@ fn one_client_may_have_ten_thousand_subscriptions() {
 }
 
 #[test]
+fn one_client_may_have_a_hundred_thousand_subscriptions() {
+    if oracle_differs("Mosquitto takes its time") {
+        return;
+    }
+    const ALL: usize = 100_000;
+    const EACH: usize = 4000;
+    let broker = Broker::quiet(QUIET);
+    let before = memory(&broker);
+    let mut many = client(broker.port, "many");
+    let mut sender = client(broker.port, "sender");
+    let filter = |number| text(&format!("plant/{number}/+"));
+    for first in (0..ALL).step_by(EACH) {
+        let filters = (first..first + EACH).flat_map(|n| [filter(n), vec![0]].concat());
+        many.send(&packet(0x82, &[&[0, 1], &filters.collect::<Vec<_>>()]));
+        assert_eq!(many.packet()[0], 0x90);
+    }
+    for number in [0, 7777, ALL - 1] {
+        let message = publish(&format!("plant/{number}/x"), "x", false);
+        sender.send(&message);
+        many.expect(&message);
+    }
+    assert_grew_less(&broker, before, 96 * 1024);
+    for first in (0..ALL).step_by(EACH) {
+        let filters: Vec<_> = (first..first + EACH).flat_map(filter).collect();
+        many.send(&packet(0xA2, &[&[0, 2], &filters]));
+        many.expect(&[0xB0, 2, 0, 2]);
+    }
+    sender.send(&publish("plant/7777/x", "nobody", false));
+    ping(&mut sender);
+    ping(&mut many);
+    assert_grew_less(&broker, before, 96 * 1024);
+}
+
+#[test]
 fn asking_for_the_same_retained_messages_again_and_again_is_bounded() {
     if oracle_differs("Mosquitto takes its time") {
         return;

@@ -113,7 +113,7 @@ fn user_properties_are_welcome_in_every_packet() {
         client.publish("t", "x");
         client.message(json!({"payload": "x", "properties": {}}));
         client.leave_with(json!({"properties": properties}));
-        let log = stage.broker.log();
-        assert!(log.contains("Client c disconnected.\n"), "{log}");
+        let log = &stage.broker.process().stderr;
+        log.wait_for("Client c disconnected.\n");
     });
 }

@@ -39,6 +39,7 @@ fn a_full_queue_drops_what_is_new_and_counts_it() {
         }
         while watcher.next()["payload"] != "5" {}
         let told = "Outgoing messages are being dropped for client keeper";
+        stage.broker.process().stderr.wait_for(told);
         assert_eq!(stage.broker.log().matches(told).count(), 1, "told once");
         assert_eq!(waiting(stage), "0 1 2");
     });

@@ -10,5 +10,6 @@ mod handshakes;
 mod identity;
 mod keys;
 mod recipe;
+mod reload;
 mod servers;
 mod stage;

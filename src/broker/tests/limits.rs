@@ -1,7 +1,7 @@
 //! Windows and queues.
 
 use super::harness::*;
-use crate::codec::{AckKind, Property, Version};
+use crate::codec::{AckKind, Properties, Property, Publish, Version};
 
 #[test]
 fn the_window_is_the_smaller_of_both_sides() {
@@ -127,6 +127,34 @@ fn a_full_queue_drops_counts_and_tells_once() {
 }
 
 #[test]
+fn what_waited_behind_an_expired_message_is_sent_when_that_one_is_dropped() {
+    let mut world = World::with(|settings| {
+        settings.max_queued_messages = 1;
+        settings.max_inflight_messages = 1;
+    });
+    let (client, publisher) = (world.client(V311, "a"), world.client(V5, "p"));
+    let expiry = Property::MessageExpiryInterval(1);
+    world.publish(
+        publisher,
+        &Publish {
+            properties: Properties::new().with(expiry),
+            ..retained("t", "expires", Q1)
+        },
+    );
+    world.publish(publisher, &retained("u", "stays", Q0));
+    world.subscribe(client, "first", Q1);
+    world.inject("first", "x", Q1);
+    assert_eq!(world.read(client), ["PUBLISH q1 m1 first 'x'"]);
+    world.subscribe(client, "t", Q1);
+    world.subscribe(client, "u", Q1);
+    assert_eq!(world.read(client), Vec::<String>::new());
+    world.pass(1_000);
+    world.publish(publisher, &message("u", "next", Q0));
+    let got = world.read(client);
+    assert_eq!(got, ["PUBLISH retain u 'stays'", "PUBLISH u 'next'"]);
+}
+
+#[test]
 fn bytes_in_a_queue_are_limited_too() {
     let mut world = World::with(|settings| settings.max_queued_bytes = 10);
     let client = world.connect(&lasting(V311, "a"));
@@ -196,7 +224,7 @@ fn retained_messages_that_are_asked_for_again_and_again_are_bounded_without_limi
     for n in 0..100 {
         let retained = retained("t", "x", Q1);
         let topic = &format!("t/{n}");
-        world.publish(client, &crate::codec::Publish { topic, ..retained });
+        world.publish(client, &Publish { topic, ..retained });
     }
     let requests = vec![("t/#", options(Q1)); 1000];
     for _ in 0..10 {

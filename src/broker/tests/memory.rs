@@ -196,7 +196,7 @@ fn a_long_queue_does_not_keep_the_batches_that_its_messages_came_in() {
         world.read(publisher);
     }
     let held = world.core.memory() - before;
-    let pinned = (20 + 128) * 61_000;
+    let pinned = 20 * 61_000 + 256 * 1024;
     assert!(held < pinned + 1000 * 500, "{held}");
     world.cut(slow);
     world.cut(publisher);

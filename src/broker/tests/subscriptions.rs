@@ -1,7 +1,10 @@
 //! SUBSCRIBE, UNSUBSCRIBE and the options of a subscription.
 
 use super::harness::*;
-use crate::codec::SubscriptionOptions;
+use crate::broker::Batch;
+use crate::codec::{
+    Packet, Properties, Subscribe, SubscriptionOptions, SubscriptionRequest, Unsubscribe,
+};
 
 #[test]
 fn each_filter_gets_its_code() {
@@ -195,4 +198,69 @@ fn a_cached_route_follows_every_change() {
     assert_eq!(publish(&mut world), (0, 1));
     world.cut(b);
     assert_eq!(publish(&mut world), (0, 0));
+}
+
+/// Whoever waits for the core gets it between two portions, and order stays.
+#[test]
+fn packets_with_many_filters_are_worked_off_in_portions() {
+    let mut world = World::new();
+    let client = world.client(V5, "many");
+    let other = world.client(V5, "other");
+    world.publish(other, &retained("t/999", "kept", Q0));
+    let names: Vec<_> = (0..1000).map(|n| format!("t/{n}")).collect();
+    let (mut bytes, mut packets) = (Vec::new(), Vec::new());
+    let requests = names.iter().map(|filter| SubscriptionRequest {
+        filter,
+        options: options(Q0),
+    });
+    packets.push(Packet::Subscribe(Subscribe {
+        packet_id: 1,
+        properties: Properties::new(),
+        requests: requests.collect(),
+    }));
+    packets.push(Packet::PingReq);
+    packets.push(Packet::Unsubscribe(Unsubscribe {
+        packet_id: 2,
+        properties: Properties::new(),
+        filters: names.iter().map(String::as_str).collect(),
+    }));
+    packets.push(Packet::PingReq);
+    for packet in &packets {
+        packet.encode(V5, &mut bytes);
+    }
+    let batch = Batch::decode(&bytes, V5, 2_000_000);
+    let (mut portions, mut got) = (0, Vec::new());
+    while world.core.receive_some(world.now, client.id, &batch) {
+        portions += 1;
+        world.publish(other, &message("t/0", &portions.to_string(), Q0));
+        got.extend(world.read(client));
+    }
+    got.extend(world.read(client));
+    assert!(portions > 8, "{portions}");
+    let kinds = |kind: &str| got.iter().position(|line| line.starts_with(kind));
+    let places = [
+        "PUBLISH t/0 '1'",
+        "SUBACK",
+        "PUBLISH retain t/999",
+        "UNSUBACK",
+    ]
+    .map(kinds);
+    assert!(places.is_sorted() && places[0].is_some(), "{places:?}");
+    let pings = got.iter().filter(|line| *line == "PINGRESP").count();
+    assert_eq!((pings, got.last().unwrap().as_str()), (2, "PINGRESP"));
+    assert_eq!(
+        world.core.peers.stats.messages_received,
+        2 + 4 + portions + 1
+    );
+    world.check();
+
+    // Between two portions the connection may end.
+    let batch = Batch::decode(&bytes, V5, 2_000_000);
+    assert!(world.core.receive_some(world.now, client.id, &batch));
+    let again = world.client(V5, "many");
+    assert!(!world.core.receive_some(world.now, client.id, &batch));
+    assert_eq!(world.core.subscriptions.counts(), (0, 0));
+    world.cut(client);
+    world.cut(again);
+    world.check();
 }

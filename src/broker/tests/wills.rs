@@ -214,7 +214,8 @@ fn the_end_of_the_broker_publishes_wills_and_says_goodbye() {
     let (mut world, watcher) = watched();
     let last = world.connect(&mortal(V311));
     world.core.shut_down(0);
-    assert_eq!(world.read(watcher), ["DISCONNECT 0x8B", "END"]);
+    let told = ["PUBLISH w 'dead'", "DISCONNECT 0x8B", "END"];
+    assert_eq!(world.read(watcher), told);
     assert_eq!(world.read(last), ["END"]);
     world.check_empty();
 }

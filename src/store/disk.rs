@@ -1,0 +1,644 @@
+//! The store on disk, over fjall: a log-structured tree whose journal takes
+//! writes with or without syncing.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Slice};
+
+use super::Store;
+use super::changes::{Change, Changes, Queue};
+use super::encoding::{self, Place};
+use super::error::{ErrorKind, StoreError};
+use super::keys;
+use super::record::{
+    Portion, Publication, QueueLength, Queued, Record, Recovered, RecoveredSession, Stage,
+};
+
+/// A file in the store's directory that asks the next opening to read all that
+/// there is and look for damage.
+pub(super) const SUSPECT: &str = "suspect";
+
+/// The version of our own form of keys and values.
+const FORMAT: u8 = 1;
+
+/// Bytes of new data that each table holds in memory before they are sorted
+/// into files.
+const MEMTABLE: u64 = 8 * 1024 * 1024;
+/// Bytes of the cache for blocks that were read.
+const CACHE: u64 = 16 * 1024 * 1024;
+/// Bytes of journals from which on the oldest are worked off. The engine takes
+/// no less.
+const JOURNALS: u64 = 64 * 1024 * 1024;
+
+/// Entries that `tidy` removes in one go.
+const SWEEP: usize = 4096;
+
+/// Deliveries that may leave a queue out of order before its beginning is
+/// looked for. Until then a scan from the beginning passes over their remains.
+const STRAYS: u32 = 1024;
+
+/// Publication numbers are taken in blocks, so that not each commit has to
+/// write how far they have come.
+const NUMBER_BLOCK: u64 = 4096;
+
+/// How long a write waits for the engine to work off earlier ones.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The parts of the store; each is sorted and compacted for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Table {
+    /// All that is small.
+    State,
+    /// Deliveries and the publications that they share.
+    Queue,
+    /// Retained messages.
+    Retained,
+}
+
+/// The store on disk; see [`open`](super::open).
+pub struct Disk {
+    path: PathBuf,
+    database: Database,
+    tables: [Keyspace; 3],
+    pub(super) queues: HashMap<u64, Queue>,
+    /// Sessions whose belongings are to be removed, and where their queues
+    /// begin.
+    ended: VecDeque<(u64, u64)>,
+    next_session: u64,
+    next_publication: u64,
+    /// What is written of the two.
+    numbers: (u64, u64),
+}
+
+/// A key and its value.
+pub(super) type Entry = Result<(Slice, Slice), StoreError>;
+
+impl Disk {
+    /// Opens a directory that exists. Anything may come of it if a file is
+    /// damaged, panics included.
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        let database = Database::builder(path)
+            .worker_threads(2)
+            .cache_size(CACHE)
+            .max_journaling_size(JOURNALS)
+            .journal_compression(CompressionType::None)
+            .open()?;
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE);
+        let tables = [
+            database.keyspace("state", options)?,
+            database.keyspace("queue", options)?,
+            database.keyspace("retained", options)?,
+        ];
+        let mut disk = Self {
+            path: path.into(),
+            database,
+            tables,
+            queues: HashMap::new(),
+            ended: VecDeque::new(),
+            next_session: 1,
+            next_publication: 1,
+            numbers: (0, 0),
+        };
+        disk.check_format()?;
+        Ok(disk)
+    }
+
+    fn check_format(&mut self) -> Result<(), StoreError> {
+        match self.get(Table::State, keys::FORMAT)?.as_deref() {
+            Some([FORMAT]) => Ok(()),
+            Some(other) => Err(StoreError::damaged(format!(
+                "{} is of version {other:?}, this program knows version {FORMAT}",
+                self.path.display()
+            ))),
+            None if self.scan(Table::State, &[], None).next().is_some() => {
+                Err(StoreError::damaged("the version is missing"))
+            }
+            None => {
+                let version = Slice::from([FORMAT]);
+                self.write(vec![(Table::State, keys::FORMAT.into(), Some(version))])
+            }
+        }
+    }
+
+    fn table(&self, table: Table) -> &Keyspace {
+        &self.tables[table as usize]
+    }
+
+    pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Slice>, StoreError> {
+        Ok(self.table(table).get(key)?)
+    }
+
+    /// The entries whose keys begin with `prefix`, from `from` on.
+    pub(super) fn scan(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        from: Option<Slice>,
+    ) -> impl DoubleEndedIterator<Item = Entry> + use<> {
+        let table = self.table(table);
+        let entries = match from {
+            None => table.prefix(prefix),
+            Some(from) => {
+                let mut end = prefix.to_vec();
+                end.extend_from_slice(&[0xFF; 9]);
+                table.range(from..=Slice::from(end))
+            }
+        };
+        entries.map(|entry| entry.into_inner().map_err(StoreError::from))
+    }
+
+    /// How many deliveries share a publication.
+    pub(super) fn shares(&self, id: u64) -> Result<u32, StoreError> {
+        let value = self.get(Table::State, &keys::one(keys::SHARES, id))?;
+        let shares = value.and_then(|value| Some(u32::from_be_bytes((*value).try_into().ok()?)));
+        shares.ok_or_else(|| StoreError::damaged("a shared publication has no count"))
+    }
+
+    pub(super) fn new_publication(&mut self) -> u64 {
+        self.next_publication += 1;
+        self.next_publication - 1
+    }
+
+    pub(super) fn begin_session(&mut self, session: u64) {
+        self.next_session = self.next_session.max(session.saturating_add(1));
+        self.queues.entry(session).or_insert(Queue {
+            length: QueueLength::EMPTY,
+            strays: 0,
+        });
+    }
+
+    pub(super) fn end_session(&mut self, session: u64) -> Option<QueueLength> {
+        let length = self.queues.remove(&session)?.length;
+        self.ended.push_back((session, length.first));
+        Some(length)
+    }
+
+    pub(super) fn length(&self, session: u64) -> Option<QueueLength> {
+        self.queues.get(&session).map(|queue| queue.length)
+    }
+
+    /// A delivery joins a queue.
+    pub(super) fn lengthen(&mut self, session: u64, sequence: u64, bytes: usize) {
+        if let Some(Queue { length, .. }) = self.queues.get_mut(&session) {
+            if length.deliveries == 0 {
+                length.first = sequence;
+            }
+            length.deliveries += 1;
+            length.bytes += bytes as u64;
+            length.next = length.next.max(sequence.saturating_add(1));
+        }
+    }
+
+    /// A delivery leaves a queue.
+    pub(super) fn shorten(
+        &mut self,
+        session: u64,
+        sequence: u64,
+        bytes: usize,
+    ) -> Result<(), StoreError> {
+        let Some(queue) = self.queues.get_mut(&session) else {
+            return Ok(());
+        };
+        let length = &mut queue.length;
+        length.deliveries = length.deliveries.saturating_sub(1);
+        length.bytes = length.bytes.saturating_sub(bytes as u64);
+        if length.deliveries == 0 {
+            length.first = length.next;
+        } else if sequence == length.first {
+            length.first += 1;
+        } else {
+            queue.strays += 1;
+        }
+        if queue.strays >= STRAYS {
+            queue.strays = 0;
+            let first = length.first;
+            let prefix = keys::one(keys::DELIVERY, session);
+            let from = keys::two(keys::DELIVERY, session, first);
+            let found = self.scan(Table::Queue, &prefix, Some(from)).next();
+            if let Some(found) = found.transpose()?
+                && let Some(first) = keys::second(&found.0)
+                && let Some(queue) = self.queues.get_mut(&session)
+            {
+                queue.length.first = first;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.wait_for_engine(2)?;
+        let mut batch = self.database.batch();
+        for (table, key, value) in changes {
+            match value {
+                Some(value) => batch.insert(self.table(table), key, value),
+                None => batch.remove(self.table(table), key),
+            }
+        }
+        self.note_numbers(&mut batch);
+        Ok(batch.commit()?)
+    }
+
+    fn note_numbers(&mut self, batch: &mut fjall::OwnedWriteBatch) {
+        let (session, publication) = self.numbers;
+        if self.next_session > session || self.next_publication > publication {
+            let publication = if self.next_publication > publication {
+                self.next_publication + NUMBER_BLOCK
+            } else {
+                publication
+            };
+            self.numbers = (self.next_session, publication);
+            let value = encoding::numbers(self.next_session, publication);
+            batch.insert(self.table(Table::State), keys::NUMBERS, value);
+        }
+    }
+
+    /// Waits until the engine has at most so many parts of a table left to sort
+    /// into files.
+    ///
+    /// The engine holds a writer up while it is behind with sorting, and would
+    /// do so for ever if its own threads had ended in the meantime: they do
+    /// when the disk is full. So the waiting is done here.
+    fn wait_for_engine(&self, behind: usize) -> Result<(), StoreError> {
+        let since = Instant::now();
+        while self
+            .tables
+            .iter()
+            .any(|t| t.sealed_memtable_count() > behind)
+        {
+            // Fails if the engine has failed.
+            self.database.persist(PersistMode::Buffer)?;
+            if since.elapsed() > PATIENCE {
+                let what = "the engine doesn't come forward with sorting what was written";
+                return Err(StoreError::new(ErrorKind::Failed, what));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// Does something with the engine. After a failure that may come of damage
+    /// the next opening will look for it.
+    fn with_care<R>(
+        &mut self,
+        act: impl FnOnce(&mut Self) -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
+        let result = catch_unwind(AssertUnwindSafe(|| act(self)))
+            .unwrap_or_else(|_| Err(StoreError::damaged("the engine panicked")));
+        if let Err(error) = &result
+            && matches!(error.kind, ErrorKind::Damaged | ErrorKind::Failed)
+        {
+            // If even that cannot be written, the disk has greater trouble.
+            let _ = fs::write(self.path.join(SUSPECT), error.to_string());
+        }
+        result
+    }
+
+    /// Reads all that there is, and counts whether it fits together: after
+    /// damage the tables may be of different moments.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        let apart = || StoreError::damaged("the tables don't fit together");
+        for entry in self.scan(Table::Retained, &[], None) {
+            entry?;
+        }
+        let mut lengths: HashMap<u64, QueueLength> = HashMap::new();
+        let mut ended = HashSet::new();
+        let mut shares: HashMap<u64, u32> = HashMap::new();
+        for entry in self.scan(Table::State, &[], None) {
+            let (key, value) = entry?;
+            let Some(number) = keys::number(&key) else {
+                continue;
+            };
+            match key[0] {
+                keys::LENGTH => {
+                    lengths.insert(number, encoding::read_length(&value).ok_or_else(apart)?);
+                }
+                keys::ENDED => _ = ended.insert(number),
+                keys::SHARES => _ = shares.insert(number, self.shares(number)?),
+                _ => {}
+            }
+        }
+        let sessions = self.scan(Table::State, &[keys::SESSION], None);
+        let sessions = sessions.filter_map(|entry| keys::number(&entry.ok()?.0));
+        if !sessions.eq(sorted(lengths.keys().copied())) {
+            return Err(apart());
+        }
+        for entry in self.scan(Table::Queue, &[], None) {
+            let (key, value) = entry?;
+            let session = keys::number(&key).ok_or_else(apart)?;
+            if key[0] == keys::PUBLICATION {
+                continue;
+            }
+            let header = encoding::read_header(&value).ok_or_else(apart)?;
+            if let Place::Shared(id) = header.place {
+                let left = shares
+                    .get_mut(&id)
+                    .and_then(|left| left.checked_sub(1).map(|_| left));
+                *left.ok_or_else(apart)? -= 1;
+            }
+            if let Some(length) = lengths.get_mut(&session) {
+                let bytes = u64::from(header.payload_len);
+                let left = length.deliveries.checked_sub(1);
+                length.deliveries = left.ok_or_else(apart)?;
+                length.bytes = length.bytes.checked_sub(bytes).ok_or_else(apart)?;
+            } else if !ended.contains(&session) {
+                return Err(apart());
+            }
+        }
+        let all_counted = lengths
+            .values()
+            .all(|left| left.deliveries == 0 && left.bytes == 0)
+            && shares.values().all(|left| *left == 0);
+        all_counted.then_some(()).ok_or_else(apart)
+    }
+
+    /// A delivery from its value.
+    pub(super) fn decode(
+        &self,
+        value: &[u8],
+        shared: &mut HashMap<u64, Arc<Publication>>,
+    ) -> Result<super::Delivery, StoreError> {
+        let find = |id| {
+            if let Some(publication) = shared.get(&id) {
+                return Ok(Arc::clone(publication));
+            }
+            let value = self.get(Table::Queue, &keys::one(keys::PUBLICATION, id))?;
+            let publication = value
+                .and_then(|value| encoding::read_publication(&value))
+                .map(Arc::new)
+                .ok_or_else(|| StoreError::damaged("a publication is missing"))?;
+            shared.insert(id, Arc::clone(&publication));
+            Ok(publication)
+        };
+        encoding::read_delivery(value, find).unwrap_or_else(|| Err(undecodable("a delivery")))
+    }
+
+    fn read_portion(
+        &self,
+        session: u64,
+        from: u64,
+        portion: Portion,
+    ) -> Result<Vec<Queued>, StoreError> {
+        let Some(length) = self.length(session) else {
+            return Ok(Vec::new());
+        };
+        let from = from.max(length.first);
+        let prefix = keys::one(keys::DELIVERY, session);
+        let from = keys::two(keys::DELIVERY, session, from);
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        let mut shared = HashMap::new();
+        for entry in self.scan(Table::Queue, &prefix, Some(from)) {
+            let (key, value) = entry?;
+            let sequence = keys::second(&key).ok_or_else(|| undecodable("a key"))?;
+            let delivery = self.decode(&value, &mut shared)?;
+            bytes += delivery.publication.payload.len();
+            found.push(Queued {
+                sequence,
+                stage: Stage::Waiting,
+                delivery,
+            });
+            if found.len() >= portion.deliveries || bytes >= portion.bytes {
+                break;
+            }
+        }
+        self.add_stages(session, &mut found)?;
+        Ok(found)
+    }
+
+    fn add_stages(&self, session: u64, found: &mut [Queued]) -> Result<(), StoreError> {
+        let [first, .., last] = found else {
+            if let [only] = found {
+                let key = keys::two(keys::INFLIGHT, session, only.sequence);
+                if let Some(value) = self.get(Table::State, &key)? {
+                    only.stage =
+                        encoding::read_stage(&value).ok_or_else(|| undecodable("a stage"))?;
+                }
+            }
+            return Ok(());
+        };
+        let range = keys::two(keys::INFLIGHT, session, first.sequence)
+            ..=keys::two(keys::INFLIGHT, session, last.sequence);
+        for entry in self.table(Table::State).range(range) {
+            let (key, value) = entry.into_inner()?;
+            let sequence = keys::second(&key).ok_or_else(|| undecodable("a key"))?;
+            if let Ok(index) = found.binary_search_by_key(&sequence, |queued| queued.sequence) {
+                found[index].stage =
+                    encoding::read_stage(&value).ok_or_else(|| undecodable("a stage"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_all(&mut self) -> Result<Recovered, StoreError> {
+        let mut sessions: HashMap<u64, RecoveredSession> = HashMap::new();
+        for entry in self.scan(Table::State, &[keys::SESSION], None) {
+            let (key, value) = entry?;
+            let (Some(number), Some(description)) =
+                (keys::number(&key), encoding::read_session(&value))
+            else {
+                return Err(undecodable("a session"));
+            };
+            let session = RecoveredSession {
+                number,
+                description,
+                subscriptions: Vec::new(),
+                inflight: Vec::new(),
+                incoming: Vec::new(),
+                queue: QueueLength::EMPTY,
+            };
+            sessions.insert(number, session);
+        }
+        self.read_belongings(&mut sessions)?;
+        self.queues = sessions
+            .values()
+            .map(|session| {
+                let length = session.queue;
+                (session.number, Queue { length, strays: 0 })
+            })
+            .collect();
+        self.ended.clear();
+        for entry in self.scan(Table::State, &[keys::ENDED], None) {
+            let (key, value) = entry?;
+            let ended = keys::number(&key).zip(encoding::read_u64(&value));
+            self.ended
+                .push_back(ended.ok_or_else(|| undecodable("a session that ended"))?);
+        }
+        if let Some(value) = self.get(Table::State, keys::NUMBERS)? {
+            self.numbers =
+                encoding::read_numbers(&value).ok_or_else(|| undecodable("the numbers"))?;
+            (self.next_session, self.next_publication) = self.numbers;
+        }
+        let mut sessions: Vec<_> = sessions.into_values().collect();
+        sessions.sort_unstable_by_key(|session| session.number);
+        Ok(Recovered {
+            sessions,
+            retained: self.read_retained()?,
+            notes: self.read_notes()?,
+            next_session: self.next_session,
+        })
+    }
+
+    fn read_belongings(
+        &self,
+        sessions: &mut HashMap<u64, RecoveredSession>,
+    ) -> Result<(), StoreError> {
+        let mut shared = HashMap::new();
+        for kind in [
+            keys::SUBSCRIPTION,
+            keys::INCOMING,
+            keys::INFLIGHT,
+            keys::LENGTH,
+        ] {
+            for entry in self.scan(Table::State, &[kind], None) {
+                let (key, value) = entry?;
+                let number = keys::number(&key).ok_or_else(|| undecodable("a key"))?;
+                let Some(session) = sessions.get_mut(&number) else {
+                    continue;
+                };
+                let read = match kind {
+                    keys::SUBSCRIPTION => encoding::read_subscription(&value)
+                        .map(|subscription| session.subscriptions.push(subscription)),
+                    keys::INCOMING => keys::second(&key)
+                        .zip(encoding::read_u64(&value))
+                        .map(|(id, fingerprint)| session.incoming.push((id as u16, fingerprint))),
+                    keys::LENGTH => {
+                        encoding::read_length(&value).map(|length| session.queue = length)
+                    }
+                    _ => {
+                        let stage = keys::second(&key).zip(encoding::read_stage(&value));
+                        let Some((sequence, stage)) = stage else {
+                            return Err(undecodable("a stage"));
+                        };
+                        let key = keys::two(keys::DELIVERY, number, sequence);
+                        if let Some(value) = self.get(Table::Queue, &key)? {
+                            session.inflight.push(Queued {
+                                sequence,
+                                stage,
+                                delivery: self.decode(&value, &mut shared)?,
+                            });
+                        }
+                        Some(())
+                    }
+                };
+                read.ok_or_else(|| undecodable("something of a session"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_retained(&self) -> Result<Vec<Arc<Publication>>, StoreError> {
+        self.scan(Table::Retained, &[], None)
+            .map(|entry| {
+                let (_, value) = entry?;
+                encoding::read_publication(&value)
+                    .map(Arc::new)
+                    .ok_or_else(|| undecodable("a retained message"))
+            })
+            .collect()
+    }
+
+    fn read_notes(&self) -> Result<std::collections::BTreeMap<String, String>, StoreError> {
+        self.scan(Table::State, &[keys::NOTE], None)
+            .map(|entry| {
+                let (_, value) = entry?;
+                let text = std::str::from_utf8(&value).ok();
+                text.and_then(|text| text.split_once('\0'))
+                    .map(|(name, text)| (name.into(), text.into()))
+                    .ok_or_else(|| undecodable("a note"))
+            })
+            .collect()
+    }
+
+    fn sweep(&mut self) -> Result<bool, StoreError> {
+        let Some((session, mut first)) = self.ended.pop_front() else {
+            return Ok(false);
+        };
+        let mut changes = Changes::default();
+        if !changes.sweep(self, session, &mut first, SWEEP)? {
+            self.ended.push_front((session, first));
+        }
+        let changes = changes.finish(self);
+        self.write(changes)?;
+        Ok(!self.ended.is_empty())
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn sorted(numbers: impl Iterator<Item = u64>) -> Vec<u64> {
+    let mut numbers: Vec<_> = numbers.collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+fn undecodable(what: &str) -> StoreError {
+    StoreError::damaged(format!("{what} cannot be decoded"))
+}
+
+impl Store for Disk {
+    fn commit(&mut self, batch: &[Record]) -> Result<(), StoreError> {
+        self.with_care(|disk| {
+            let mut changes = Changes::default();
+            for record in batch {
+                changes.add(disk, record)?;
+            }
+            let changes = changes.finish(disk);
+            if changes.is_empty() {
+                return Ok(());
+            }
+            disk.write(changes)
+        })
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.with_care(|disk| Ok(disk.database.persist(PersistMode::SyncData)?))
+    }
+
+    fn recover(&mut self) -> Result<Recovered, StoreError> {
+        self.with_care(Self::read_all)
+    }
+
+    fn read_queue(
+        &mut self,
+        session: u64,
+        from: u64,
+        portion: Portion,
+    ) -> Result<Vec<Queued>, StoreError> {
+        self.with_care(|disk| disk.read_portion(session, from, portion))
+    }
+
+    fn tidy(&mut self) -> Result<bool, StoreError> {
+        self.with_care(Self::sweep)
+    }
+
+    fn compact(&mut self) -> Result<(), StoreError> {
+        self.with_care(|disk| {
+            while disk.sweep()? {}
+            for table in &disk.tables {
+                table.rotate_memtable()?;
+            }
+            disk.wait_for_engine(0)?;
+            for table in &disk.tables {
+                table.major_compact()?;
+            }
+            Ok(())
+        })
+    }
+
+    fn size_on_disk(&self) -> u64 {
+        self.database.disk_space().unwrap_or(0)
+    }
+}
+
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Disk").field("path", &self.path).finish()
+    }
+}
