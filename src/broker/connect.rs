@@ -48,6 +48,7 @@ impl Core {
         self.peers.now = now;
         self.peers.stats.messages_received += 1;
         self.peers.stats.connects += 1;
+        self.peers.journal.begin();
         let Some(connection) = self.peers.connection(id) else {
             return;
         };
@@ -173,6 +174,9 @@ impl Core {
         {
             return Err(Refusal::AuthenticationMethod.into());
         }
+        if !self.is_restored {
+            return Err(Refusal::StoreFailed.into());
+        }
         let client_id = client_id(policy, connect, nonce)?;
         let keep_alive = self.peers.settings.keep_alive(connect.keep_alive);
         if keep_alive != connect.keep_alive && connect.version != Version::V5 {
@@ -249,7 +253,8 @@ impl Core {
             self.end_session(session);
         }
         let resumed = existing.filter(|_| !connect.clean_start);
-        let session = resumed.unwrap_or_else(|| self.new_session(policy, connect, &client_id));
+        let session =
+            resumed.unwrap_or_else(|| self.new_session(policy, connect.version, &client_id));
         self.connected += 1;
         *self
             .connected_by_listener
@@ -298,6 +303,7 @@ impl Core {
         }
         if let Some(session) = self.peers.session(session) {
             session.connection = Some(id);
+            session.left = None;
             session.version = connect.version;
             session.username = connect.username.map(Into::into);
             session.policy = Arc::clone(policy);
@@ -335,6 +341,7 @@ impl Core {
                 _ => None,
             },
         };
+        self.peers.store_session(session);
         self.greet(id, policy, resumed.is_some(), &granted);
         self.peers.pump(id);
         self.rehome();
@@ -403,7 +410,7 @@ impl Core {
                 u8::from(session_present)
             )
         });
-        self.peers.send(id, &Packet::ConnAck(packet));
+        self.peers.answer_first(id, &Packet::ConnAck(packet));
     }
 
     /// Ends a connection that cannot be told why: its packets are too small.

@@ -34,6 +34,7 @@ mod listener;
 mod log;
 pub mod manual;
 mod options;
+mod persistence;
 mod read;
 mod spelling;
 mod table;
@@ -53,6 +54,7 @@ pub use limits::Limits;
 pub use listener::{Bind, Listener, Protocol, ProtocolVersions, Security, SocketDomain};
 pub use log::{Log, LogDestination, LogType, LogTypes};
 pub use options::{OptionSpec, Scope};
+pub use persistence::{Persistence, Sync};
 pub use tls::{Tls, TlsIdentity, TlsVersion};
 
 use read::{Draft, Origin};
@@ -76,6 +78,8 @@ pub struct Config {
     pub limits: Limits,
     /// The connections to other brokers. Default: none.
     pub bridges: Vec<Bridge>,
+    /// What is kept on disk.
+    pub persistence: Persistence,
     /// Where the log goes and what it contains.
     pub log: Log,
     /// `pid_file`: where the number of the process is written. Default: nowhere.
@@ -111,6 +115,7 @@ impl Default for Config {
             allow_anonymous: None,
             limits: Limits::default(),
             bridges: Vec::new(),
+            persistence: Persistence::default(),
             log: Log::default(),
             pid_file: None,
             tls_keylog: None,

@@ -10,17 +10,15 @@ use super::value::Kind::{
     Choice, Destination, Flag, Limit, Number, NumberOrNone, Path, Period, Protocol, Text, Topic,
     Versions, Words,
 };
-use super::{LogType, LogTypes, ReloadType, Secret, SocketDomain, StartType, bridge_read, tls};
+use super::{
+    LogType, LogTypes, ReloadType, Secret, SocketDomain, StartType, bridge_read, persistence, tls,
+};
 
 const U16: u64 = u16::MAX as u64;
 const U32: u64 = u32::MAX as u64;
 /// The largest payload of MQTT.
 const MAX_PAYLOAD: u64 = 268_435_455;
 
-static PERSISTENCE: Feature = Feature {
-    name: "persistence",
-    instead: "write `persistence false`: sessions and retained messages then last until the broker ends",
-};
 static ENGINE: Feature = Feature {
     name: "OpenSSL engines",
     instead: "remove the line and name a key in a file with `keyfile`",
@@ -159,19 +157,21 @@ pub(super) static OPTIONS: &[O] = &[
     } }).reloaded(),
     O::global("user", "mosquitto", Text(|c, v| c.user = Some(v))).once(),
 
+    // What is kept on disk.
+    O::global("persistence", "false", Flag(|c, v| c.persistence.enabled = v)).aka(&["retained_persistence"]),
+    O::global("persistence_location", "", Path(|c, v| c.persistence.location = Some(v))).once(),
+    O::global("persistence_file", "mosquitto.db", Text(|c, v| c.persistence.file = v)).once(),
+    O::global("persistence_sync", "always", Words(persistence::sync)),
+    O::global("autosave_interval", "1800", Number { min: 0, max: U32, set: |c, v| c.persistence.autosave_interval = v as u32 }),
+    O::global("autosave_on_changes", "false", Flag(|c, v| c.persistence.autosave_on_changes = v)),
+
     // Without effect, in Mosquitto too.
     O::idle("retry_interval", "messages are sent again on reconnect only, in Mosquitto too"),
     O::idle("store_clean_interval", "the message store cleans itself, in Mosquitto too"),
-    O::idle("autosave_interval", "it needs `persistence true`, in Mosquitto too"),
-    O::idle("autosave_on_changes", "it needs `persistence true`, in Mosquitto too"),
-    O::idle("persistence_file", "it needs `persistence true`, in Mosquitto too"),
-    O::idle("persistence_location", "it needs `persistence true`, in Mosquitto too"),
     O::idle("websockets_log_level", "it is a matter of libwebsockets; `log_type websockets` shows the handshakes"),
     O::idle("dhparamfile", "all key exchange is by elliptic curves, which need no parameters"),
     O::idle("packet_buffer_size", "buffers take the size that they need"),
 
-    // Not yet: persistence.
-    O::harmless("persistence", Scope::Global, &PERSISTENCE, &["false", "0"]).aka(&["retained_persistence"]),
 
     // Not yet: keys outside of files, and keys without certificates.
     O::refused("tls_engine", Scope::Listener, &ENGINE),

@@ -17,6 +17,7 @@
 //! | `log.rs` | lines to the destinations of `log_dest` |
 //! | `reload.rs`, `watch.rs` | the configuration taken anew; files that change |
 //! | `signals.rs`, `systemd.rs` | what the system says, and what it is told |
+//! | `persistence.rs` | the thread between core and store |
 //! | `process.rs` | daemon, pid file, privileges |
 //! | `check_acl.rs` | `--check-acl`: what a client may do, and why |
 //! | `cli.rs` | the command line of `mqtt-broker` |
@@ -33,6 +34,7 @@ mod ingress;
 mod link;
 mod listener;
 mod log;
+mod persistence;
 mod process;
 mod recent;
 mod reload;
@@ -57,7 +59,7 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::auth::{Acl, Method, permissions};
 use crate::broker::{Core, Policy, Settings};
 use crate::client::{Client, ConnectError};
-use crate::config::{Config, Listener, LogType};
+use crate::config::{self, Config, Listener, LogType};
 use crate::transport::tls::{self, Keyring};
 use connection::Door;
 use credentials::Credentials;
@@ -67,6 +69,7 @@ use ingress::Layers;
 pub use link::{Link, Links};
 use listener::Listening;
 use log::Logger;
+use persistence::Persistence;
 use reload::{Control, Place, Source, Way};
 
 /// How long clients get to read that the broker ends.
@@ -92,6 +95,7 @@ pub struct Broker {
     control: Arc<Control>,
     sockets: Vec<(Arc<Entrance>, Vec<Listening>)>,
     addresses: Vec<SocketAddr>,
+    persistence: config::Persistence,
 }
 
 /// Why a broker cannot start. The words name the cause and the remedy.
@@ -189,12 +193,14 @@ impl Broker {
             core.set_policy(Arc::clone(&way.entrance.door().policy));
         }
         let hub = Arc::new(Hub::new(core, Instant::now(), logger));
+        let persistence = config.persistence.clone();
         let control = Control::new(Arc::clone(&hub), hashing, keyring, ways, config, source);
         Ok(Self {
             hub,
             control: Arc::new(control),
             sockets: all,
             addresses,
+            persistence,
         })
     }
 
@@ -228,6 +234,11 @@ impl Broker {
     /// A socket that the runtime cannot take over.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
         self.hub.logger().start().map_err(StartError)?;
+        let persistence = self
+            .persistence
+            .enabled
+            .then(|| Persistence::start(&self.hub, &self.persistence))
+            .transpose()?;
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(Arc::clone(&self.hub).keep_time());
         tasks.spawn(watch::watch(Arc::clone(&self.control)));
@@ -245,6 +256,9 @@ impl Broker {
         self.hub.log(LogType::Information, "moustique is ending");
         tasks.shutdown().await;
         self.hub.say_goodbye(GOODBYE).await;
+        if let Some(persistence) = persistence {
+            persistence.finish();
+        }
         Ok(())
     }
 
