@@ -216,6 +216,7 @@ impl Chunks {
             expires: (expires > 0).then(|| millis(expires)),
             client_id: Some(client_id).filter(|id| !id.is_empty()),
             username: Some(username).filter(|name| !name.is_empty()),
+            listener: 0,
         };
         self.messages.insert(id, Arc::new(publication));
         Some(())

@@ -24,6 +24,7 @@ mod request;
 mod session;
 mod subscribe;
 mod texts;
+mod tls;
 mod url;
 mod watch;
 mod words;

@@ -158,7 +158,9 @@ impl Actor {
             if let Some(index) = known {
                 properties.push(Property::TopicAlias(index as u16 + 1));
                 topic = "";
-            } else if self.aliased.len() < self.most_aliases && flight.payload.len() % 2 == 0 {
+            } else if self.aliased.len() < self.most_aliases
+                && flight.payload.len().is_multiple_of(2)
+            {
                 self.aliased.push(topic);
                 properties.push(Property::TopicAlias(self.aliased.len() as u16));
             }
