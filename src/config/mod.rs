@@ -186,6 +186,7 @@ impl Config {
             let security = &listener.security;
             let named = [&security.password_file, &security.acl_file];
             files.extend(named.into_iter().flatten().cloned());
+            files.extend(listener.tls.files().cloned());
         }
         files.sort();
         files.dedup();

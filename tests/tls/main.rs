@@ -11,5 +11,6 @@ mod identity;
 mod keys;
 mod layers;
 mod recipe;
+mod reload;
 mod servers;
 mod stage;

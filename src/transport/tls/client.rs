@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::failure::{Failure, Side};
 use super::files::{certificates, directory};
-use super::key::PassPhrase;
+use super::key::Keyring;
 use super::keylog::KeyFile;
 use super::stream::TlsStream;
 use super::verify::{Trust, Usage, Verified};
@@ -92,7 +92,7 @@ impl Connector {
             None => config.with_no_client_auth(),
             Some((certificate, key)) => {
                 let chain = certificates(certificate)?;
-                let key = certified_key(certificate, chain, key, &mut PassPhrase::default())?;
+                let key = certified_key(certificate, chain, key, &Keyring::default())?;
                 let resolver: Arc<dyn ResolvesClientCert> = Arc::new(SingleCertAndKey::from(key));
                 config.with_client_cert_resolver(resolver)
             }

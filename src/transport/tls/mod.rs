@@ -33,12 +33,12 @@ use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 
 pub use client::{ClientOptions, Connector};
 pub use failure::TlsFailure;
-pub use server::{Accepted, Identity, Server, ServerCell};
+pub use key::Keyring;
+pub use server::{Accepted, Identity, Server};
 pub use stream::TlsStream;
 
 use crate::config::{Cipher, Ciphers, TlsVersion};
 use files::Certificate;
-use key::PassPhrase;
 
 /// Why TLS cannot be set up: what is wrong, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,9 +137,9 @@ fn certified_key(
     certificate: &Path,
     chain: Vec<Certificate>,
     key: &Path,
-    phrase: &mut PassPhrase,
+    keyring: &Keyring,
 ) -> Result<CertifiedKey, Error> {
-    let signer = key::load(key, phrase).map_err(|error| error.about(key))?;
+    let signer = key::load(key, keyring).map_err(|error| error.about(key))?;
     let of_key = signer.public_key();
     let of_certificate = chain.first().and_then(|first| certificate::parse(first));
     if let (Some(of_key), Some(of_certificate)) = (of_key, of_certificate)
