@@ -23,7 +23,7 @@ _mqtt__broker() {
 
     case "${cmd}" in
         mqtt__broker)
-            opts="-c -d -p -v -h --config-file --daemon --port --test-config --verbose --check-acl --client-id --listener --help --version read write"
+            opts="-c -d -p -v -h --config-file --daemon --port --test-config --tls-keylog --verbose --check-acl --client-id --listener --help --version read write"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -42,6 +42,10 @@ _mqtt__broker() {
                     return 0
                     ;;
                 -p)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-keylog)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,5 +1,6 @@
 complete -c mqtt-broker -s c -l config-file -d 'Read the configuration from FILE, in the format of mosquitto.conf' -r -F
 complete -c mqtt-broker -s p -l port -d 'Listen on PORT of the loopback addresses (up to ten times; left out where the configuration has listeners)' -r
+complete -c mqtt-broker -l tls-keylog -d 'Append the secrets of TLS connections to FILE, with which Wireshark can read them' -r -F
 complete -c mqtt-broker -l client-id -d 'The client identifier that --check-acl asks about' -r
 complete -c mqtt-broker -l listener -d 'The listener that --check-acl asks about, where there are several' -r
 complete -c mqtt-broker -s d -l daemon -d 'Go into the background after the start'

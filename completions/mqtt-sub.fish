@@ -1,12 +1,22 @@
 complete -c mqtt-sub -s h -l host -d 'The broker\'s host name or address [default: localhost]' -r -f -a "(__fish_print_hostnames)"
-complete -c mqtt-sub -s p -l port -d 'The broker\'s port [default: 1883]' -r
+complete -c mqtt-sub -s p -l port -d 'The broker\'s port [default: 1883, with TLS 8883]' -r
 complete -c mqtt-sub -l unix -d 'Connect to a Unix domain socket instead' -r -F
-complete -c mqtt-sub -s L -l url -d 'User, password, host, port and topic at once: mqtt://[user[:password]@]host[:port]/topic' -r -f
+complete -c mqtt-sub -s L -l url -d 'User, password, host, port and topic at once: mqtt(s)://[user[:password]@]host[:port]/topic, or ws(s)://… for WebSocket' -r -f
 complete -c mqtt-sub -s A -d 'The local address to connect from' -r
+complete -c mqtt-sub -l proxy -d 'Connect through a SOCKS5 proxy: socks5h://[user[:password]@]host[:port], or socks5://… to look up the broker\'s name here' -r -f
 complete -c mqtt-sub -s u -l username -d 'The user name' -r -f -a "(__fish_complete_users)"
 complete -c mqtt-sub -s P -l pw -d 'The password; anyone on this machine can see it while the program runs' -r
 complete -c mqtt-sub -s V -l protocol-version -d 'The version of MQTT: 31, 311 or 5, also as mqttv31, mqttv311 or mqttv5 [default: 311; mqtt-rr: 5]' -r
 complete -c mqtt-sub -s k -l keepalive -d 'Seconds of silence after which the client asks if the broker is there: 5 to 65535 [default: 60]' -r
+complete -c mqtt-sub -l cafile -d 'Use TLS, and trust the CAs whose certificates are in this file' -r -F
+complete -c mqtt-sub -l capath -d 'Use TLS, and trust the CAs whose certificates are in this directory' -r -f -a "(__fish_complete_directories)"
+complete -c mqtt-sub -l cert -d 'The client\'s own certificate, where the broker wants one' -r -F
+complete -c mqtt-sub -l key -d 'Its private key' -r -F
+complete -c mqtt-sub -l keyform -d 'Where the key is: pem, in a file [default: pem]' -r
+complete -c mqtt-sub -l ciphers -d 'The cipher suites, in OpenSSL\'s language [default: all that are safe]' -r
+complete -c mqtt-sub -l tls-version -d 'The lowest version of TLS: tlsv1.2 or tlsv1.3 [default: tlsv1.2]' -r
+complete -c mqtt-sub -l tls-alpn -d 'Ask for this protocol (ALPN) where a port serves several' -r
+complete -c mqtt-sub -l tls-keylog -d 'Append the secrets of the connection to this file, with which Wireshark can read it' -r -F
 complete -c mqtt-sub -s i -l id -d 'The client identifier [default: the broker chooses]' -r
 complete -c mqtt-sub -s I -l id-prefix -d 'A client identifier of this prefix and the process id' -r
 complete -c mqtt-sub -s x -d 'Seconds for which the broker keeps the session, or -1 for ever (MQTT 5)' -r
@@ -15,20 +25,10 @@ complete -c mqtt-sub -l will-payload -d 'The payload of that message [default: e
 complete -c mqtt-sub -l will-qos -d 'Its quality of service [default: 0]' -r
 complete -c mqtt-sub -s D -l property -d 'Add an MQTT 5 property to a packet (connect, publish, subscribe, unsubscribe, disconnect, will), as in -D publish content-type text/plain or -D connect user-property NAME VALUE. Means -V 5' -r
 complete -c mqtt-sub -s o -d 'Read options from this file, one a line, instead of the usual ones' -r -F
-complete -c mqtt-sub -l cafile -r
-complete -c mqtt-sub -l capath -r
-complete -c mqtt-sub -l cert -r
-complete -c mqtt-sub -l key -r
-complete -c mqtt-sub -l keyform -r
-complete -c mqtt-sub -l ciphers -r
-complete -c mqtt-sub -l tls-version -r
-complete -c mqtt-sub -l tls-alpn -r
-complete -c mqtt-sub -l tls-keylog -r
 complete -c mqtt-sub -l tls-engine -r
 complete -c mqtt-sub -l tls-engine-kpass-sha1 -r
 complete -c mqtt-sub -l psk -r
 complete -c mqtt-sub -l psk-identity -r
-complete -c mqtt-sub -l proxy -r
 complete -c mqtt-sub -s t -l topic -d 'A topic to subscribe to; + and # are wildcards. May be repeated' -r
 complete -c mqtt-sub -s U -l unsubscribe -d 'A topic to unsubscribe from, in a session that was kept. May be repeated' -r
 complete -c mqtt-sub -s q -l qos -d 'The highest quality of service of the deliveries: 0, 1 or 2 [default: 0]' -r
@@ -38,7 +38,10 @@ complete -c mqtt-sub -s T -l filter-out -d 'Don\'t print messages of these topic
 complete -c mqtt-sub -l random-filter -d 'Print only so many percent of the messages (0.1 to 100)' -r
 complete -c mqtt-sub -s C -d 'End after so many messages' -r
 complete -c mqtt-sub -s W -d 'End after so many seconds, with exit code 27' -r
+complete -c mqtt-sub -l ws -d 'Speak MQTT over WebSocket'
 complete -c mqtt-sub -l nodelay -d 'Send small messages at once; always on, kept for old scripts'
+complete -c mqtt-sub -l tls-use-os-certs -d 'Use TLS, and trust the CAs of this machine; so do mqtts:// and port 8883 by itself'
+complete -c mqtt-sub -l insecure -d 'Don\'t check that the broker\'s certificate has its host name, for tests; all else is checked'
 complete -c mqtt-sub -l no-tls -d 'Don\'t use TLS, whatever the port'
 complete -c mqtt-sub -s c -l disable-clean-session -d 'Keep the session: what arrives while away is delivered later. Needs -i'
 complete -c mqtt-sub -l will-retain -d 'It is retained'
@@ -46,9 +49,6 @@ complete -c mqtt-sub -s d -l debug -d 'Tell of each packet'
 complete -c mqtt-sub -l quiet -d 'Don\'t print errors, except those of usage'
 complete -c mqtt-sub -l help -d 'Print this text'
 complete -c mqtt-sub -l version -d 'Print the version'
-complete -c mqtt-sub -l tls-use-os-certs
-complete -c mqtt-sub -l insecure
-complete -c mqtt-sub -l ws
 complete -c mqtt-sub -s S
 complete -c mqtt-sub -l message-rate
 complete -c mqtt-sub -s w -l watch

@@ -93,7 +93,7 @@ async fn a_link_is_trusted_where_sockets_are_not() {
         port: address.port(),
         bind: None,
     };
-    let stream = connect(&endpoint).await.unwrap();
+    let stream = connect(&endpoint.into()).await.unwrap();
     let refused = Client::connect(stream, &ConnectOptions::default()).await;
     assert!(refused.is_err(), "anonymous clients come in by links only");
     assert!(running.link("inside").await.is_ok());

@@ -1,7 +1,8 @@
 #!/bin/bash
 # Installs the programs that the tests run beside ours: Mosquitto and its
-# clients, paho-mqtt for Python and mqtt.js for Node. Node and Python
-# themselves must be there. Debian and its descendants only.
+# clients, paho-mqtt for Python, mqtt.js for Node, Chromium for pages with
+# mqtt.js and Paho's JavaScript client, the SOCKS5 proxy microsocks. Node and
+# Python themselves must be there. Debian and its descendants only.
 set -euo pipefail
 cd "$(dirname "$0")/peers"
 
@@ -21,6 +22,15 @@ if ! { command -v mosquitto_pub && { command -v mosquitto || test -x /usr/sbin/m
     fi
 fi
 
+missing=()
+for program in chromium microsocks openssl; do
+    command -v "$program" >/dev/null || missing+=("$program")
+done
+if [ "${#missing[@]}" -gt 0 ]; then
+    as_root apt-get update
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
+fi
+
 # Where Python is the distribution's, pip wants to be told that we mean it.
 pip_install() {
     python3 -m pip install "$@" || python3 -m pip install --break-system-packages "$@"
@@ -35,3 +45,5 @@ command -v systemd-analyze >/dev/null || as_root env DEBIAN_FRONTEND=noninteract
 PATH="$PATH:/usr/sbin" mosquitto -h | head -n 1 || true
 python3 -c 'import paho.mqtt as paho; print("paho-mqtt", paho.__version__)'
 node -p '"mqtt.js " + require("mqtt/package.json").version'
+node -p '"Paho JavaScript " + require("paho-mqtt/package.json").version'
+chromium --version --no-sandbox 2>/dev/null

@@ -46,6 +46,7 @@ impl Core {
         self.peers.now = now;
         self.peers.stats.messages_received += 1;
         self.peers.stats.connects += 1;
+        self.peers.journal.begin();
         let Some(connection) = self.peers.connection(id) else {
             return;
         };
@@ -171,6 +172,9 @@ impl Core {
         {
             return Err(Refusal::AuthenticationMethod.into());
         }
+        if !self.is_restored {
+            return Err(Refusal::StoreFailed.into());
+        }
         let client_id = client_id(policy, connect, nonce)?;
         let keep_alive = self.peers.settings.keep_alive(connect.keep_alive);
         if keep_alive != connect.keep_alive && connect.version != Version::V5 {
@@ -247,7 +251,8 @@ impl Core {
             self.end_session(session);
         }
         let resumed = existing.filter(|_| !connect.clean_start);
-        let session = resumed.unwrap_or_else(|| self.new_session(policy, connect, &client_id));
+        let session =
+            resumed.unwrap_or_else(|| self.new_session(policy, connect.version, &client_id));
         self.connected += 1;
         *self
             .connected_by_listener
@@ -296,6 +301,7 @@ impl Core {
         }
         if let Some(session) = self.peers.session(session) {
             session.connection = Some(id);
+            session.left = None;
             session.version = connect.version;
             session.username = connect.username.map(Into::into);
             session.policy = Arc::clone(policy);
@@ -333,6 +339,7 @@ impl Core {
                 Decision::Allowed | Decision::Verified | Decision::Denied => None,
             },
         };
+        self.peers.store_session(session);
         self.greet(id, policy, resumed.is_some(), &granted);
         self.peers.pump(id);
         self.rehome();
@@ -401,7 +408,7 @@ impl Core {
                 u8::from(session_present)
             )
         });
-        self.peers.send(id, &Packet::ConnAck(packet));
+        self.peers.answer_first(id, &Packet::ConnAck(packet));
     }
 
     /// Ends a connection that cannot be told why: its packets are too small.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Grounds;
+use super::journal::Held;
 use super::proof::Proof;
 use super::publication::{Delivery, publish_packet};
 use super::session::SessionId;
@@ -46,6 +47,8 @@ pub(super) struct Connection {
     pub(super) proof: Option<Box<Proof>>,
     /// Bytes that are about to leave.
     pub(super) outbox: Vec<u8>,
+    /// Bytes that leave when what they promise is committed.
+    pub(super) held: Option<Box<Held>>,
     /// How many of them are counted in the memory of all outboxes.
     pub(super) counted: usize,
     /// Whether the shell was told to look at this connection.
@@ -132,6 +135,16 @@ impl Connection {
         }
     }
 
+    /// Whether nothing may leave but what is held back.
+    pub(super) fn is_gated(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.gate)
+    }
+
+    /// Bytes that have not left: in the outbox, or held back.
+    pub(super) fn unsent(&self) -> usize {
+        self.outbox.len() + self.held.as_ref().map_or(0, |held| held.len())
+    }
+
     /// What the outbox has gained since it was counted.
     pub(super) fn count_outbox(&mut self) -> usize {
         let gained = self.outbox.len() - self.counted;
@@ -173,6 +186,37 @@ impl Connection {
 
     /// Appends the packet of a delivery to the outbox.
     pub(super) fn append(&mut self, delivery: &Delivery, packet_id: u16, dup: bool, now: Millis) {
+        let mut out = std::mem::take(&mut self.outbox);
+        self.encode(delivery, packet_id, dup, now, &mut out);
+        self.outbox = out;
+    }
+
+    /// Holds the packet of a delivery back until `group` is committed. True:
+    /// it is the first that waits for it.
+    pub(super) fn append_held(
+        &mut self,
+        group: u64,
+        delivery: &Delivery,
+        packet_id: u16,
+        now: Millis,
+    ) -> bool {
+        let mut held = self.held.take().unwrap_or_default();
+        held.messages = true;
+        let first = held.push(group, |out| {
+            self.encode(delivery, packet_id, false, now, out);
+        });
+        self.held = Some(held);
+        first
+    }
+
+    fn encode(
+        &mut self,
+        delivery: &Delivery,
+        packet_id: u16,
+        dup: bool,
+        now: Millis,
+        out: &mut Vec<u8>,
+    ) {
         let room = self
             .max_packet_size
             .saturating_sub(self.plain_len(delivery, now));
@@ -193,7 +237,6 @@ impl Connection {
                 }
             }
         }
-        publish_packet(topic, delivery, properties, packet_id, dup)
-            .encode(self.version, &mut self.outbox);
+        publish_packet(topic, delivery, properties, packet_id, dup).encode(self.version, out);
     }
 }

@@ -10,6 +10,7 @@ use super::publication::{Delivery, Ids, MessageProperties, Publication};
 use super::session::{SessionId, Source};
 use super::timers::Millis;
 use crate::codec::{Frame, Properties, Publish, QoS, Version};
+use crate::store;
 
 /// A message on its way in, with what is made of it only when somebody needs
 /// it: frames in other wire formats, and the forms that outlive the batch.
@@ -34,6 +35,8 @@ pub(super) struct Fanout<'a> {
     pub(super) ledger: Option<Ledger>,
     shared: Option<Arc<Publication>>,
     detached: Option<Arc<Publication>>,
+    /// The message in the store's form.
+    pub(super) stored: Option<Arc<store::Publication>>,
 }
 
 /// About what a message takes beside its bytes.
@@ -66,6 +69,7 @@ impl<'a> Fanout<'a> {
             ledger: None,
             shared: None,
             detached: None,
+            stored: None,
         }
     }
 
@@ -96,6 +100,7 @@ impl<'a> Fanout<'a> {
             retain: false,
             ids: Ids::None,
             group: Some(group),
+            sequence: 0,
             replayed: false,
             pins: 0,
         }

@@ -7,18 +7,18 @@ use super::connection::{ConnectionId, Stage};
 use super::session::{Session, SessionId};
 use super::timers::{Millis, Timer};
 use super::{Core, Policy, Refusal};
-use crate::codec::{Connect, Version};
+use crate::codec::Version;
 use crate::session::{Incoming, Outgoing};
 
 /// A session expiry interval that never ends (3.1.2.11.2).
-const NEVER: Millis = Millis::MAX;
+pub(super) const NEVER: Millis = Millis::MAX;
 
 impl Core {
     /// A session for a client that has none.
     pub(super) fn new_session(
         &mut self,
         policy: &Arc<Policy>,
-        connect: &Connect<'_>,
+        version: Version,
         client_id: &Arc<str>,
     ) -> SessionId {
         self.last_generation = self.last_generation.wrapping_add(1);
@@ -33,9 +33,10 @@ impl Core {
             username: None,
             source: None,
             policy: Arc::clone(policy),
-            version: connect.version,
+            version,
             connection: None,
             expiry: 0,
+            left: None,
             ends_at: NEVER,
             will: None,
             outgoing: Outgoing::new(1),
@@ -49,8 +50,11 @@ impl Core {
             overflow_told: false,
             incoming: Incoming::default(),
             subscriptions: HashSet::new(),
+            durable: None,
         });
-        self.clients.insert(Arc::clone(client_id), id);
+        if !client_id.is_empty() {
+            self.clients.insert(Arc::clone(client_id), id);
+        }
         id
     }
 
@@ -99,6 +103,7 @@ impl Core {
             return;
         };
         session.connection = None;
+        session.left = Some(now);
         if !with_will {
             session.will = None;
         }
@@ -109,9 +114,13 @@ impl Core {
             self.end_session(session_id);
             return;
         }
-        if let Some(will) = &mut session.will {
+        let due = session.will.as_mut().map(|will| {
             let due = now + will.delay.min(expiry);
             will.due = Some(due);
+            due
+        });
+        self.peers.store_session(session_id);
+        if let Some(due) = due {
             self.peers.timers.set(due, Timer::Will(session_id));
             self.check_will(session_id);
         }
@@ -132,50 +141,6 @@ impl Core {
                 format!("Expiring client {client_id} due to timeout.")
             });
             self.end_session(id);
-        }
-    }
-
-    /// Ends a session: its will is due now (3.1.2.5), what it held of shared
-    /// subscriptions goes to other members.
-    pub(super) fn end_session(&mut self, id: SessionId) {
-        if self.peers.session(id).is_none() {
-            return;
-        }
-        let mut session = self.peers.sessions.remove(id.slot as usize);
-        self.clients.remove(&session.client_id);
-        for key in std::mem::take(&mut session.subscriptions) {
-            self.subscriptions.unsubscribe(id, key);
-        }
-        if let Some(will) = session.will.take() {
-            self.publish_last_will(&mut session, *will);
-        }
-        let orphans: Vec<_> = session
-            .outgoing
-            .into_undelivered()
-            .filter(|delivery| delivery.group.is_some())
-            .collect();
-        self.peers.orphans.extend(orphans);
-        self.rehome();
-    }
-
-    /// Finds other members for what those that it was chosen for cannot have.
-    pub(super) fn rehome(&mut self) {
-        while !self.peers.orphans.is_empty() {
-            for delivery in std::mem::take(&mut self.peers.orphans) {
-                let Some(group) = delivery.group else {
-                    continue;
-                };
-                let peers = &self.peers;
-                let topic = &delivery.publication.topic;
-                let chosen = self.subscriptions.choose(
-                    group,
-                    |session| peers.rank(session, delivery.size()),
-                    |target| peers.takes(target, topic, || delivery.clone()),
-                );
-                if let Some(target) = chosen {
-                    self.peers.redeliver(&target, delivery);
-                }
-            }
         }
     }
 }

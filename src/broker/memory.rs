@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::fanout::Fanout;
+use super::session::SessionId;
 use super::subscriptions::{Route, Target};
 use super::{Core, Refusal};
+use crate::codec::QoS;
 use crate::config::LogType;
 
 /// About what a session and a connection take beside what is counted, in bytes.
@@ -129,8 +131,27 @@ impl Core {
 
     /// The same for a publication, which may be one that nobody would keep.
     pub(super) fn refuses(&mut self, route: &Route, fanout: &Fanout<'_>) -> Option<Refusal> {
+        if self.is_disk_full && self.would_be_stored(route, fanout) {
+            return Some(Refusal::Full("there is no room on the disk"));
+        }
         let full = self.check_room().err()?;
         self.would_be_kept(route, fanout).then_some(full)
+    }
+
+    fn would_be_stored(&self, route: &Route, fanout: &Fanout<'_>) -> bool {
+        let is_stored = |id: SessionId| {
+            let session = self.peers.sessions.get(id.slot as usize);
+            session.is_some_and(|session| session.durable.is_some())
+        };
+        let above_0 = fanout.qos != QoS::AtMostOnce || self.peers.settings.upgrade_outgoing_qos;
+        let in_group = |group: &u32| {
+            let mut members = self.subscriptions.members(*group);
+            members.any(|target| is_stored(target.session))
+        };
+        fanout.retain && !fanout.payload.is_empty()
+            || above_0
+                && (route.targets.iter().any(|target| is_stored(target.session))
+                    || route.groups.iter().any(in_group))
     }
 
     fn would_be_kept(&self, route: &Route, fanout: &Fanout<'_>) -> bool {

@@ -11,9 +11,13 @@
 //! | `connect.rs` | CONNECT: what is asked and answered |
 //! | `proof.rs` | AUTH on an open connection |
 //! | `lifetime.rs` | a session's begin, take-over and end |
+//! | `estate.rs` | what a session leaves |
 //! | `publish.rs` | a publication on its way in, and wills |
 //! | `fanout.rs` | one publication while it is handed out |
 //! | `peers.rs` | the way into outboxes and queues, and acknowledgements |
+//! | `journal.rs` | what must be stored, and the answers that wait for it |
+//! | `durable.rs` | what is told to the store |
+//! | `restore.rs` | the way back from the store |
 //! | `pressure.rs` | publishers that wait for a full receiver |
 //! | `memory.rs` | what is held for clients, and `memory_limit` |
 //! | `subscribe.rs` | SUBSCRIBE and UNSUBSCRIBE |
@@ -29,7 +33,10 @@ mod batch;
 mod connect;
 mod connection;
 mod denial;
+mod durable;
+mod estate;
 mod fanout;
+mod journal;
 mod lifetime;
 mod memory;
 mod peers;
@@ -39,6 +46,7 @@ mod publication;
 mod publish;
 mod refusal;
 mod reload;
+mod restore;
 mod retained;
 mod session;
 mod settings;
@@ -60,15 +68,19 @@ use batch::Progress;
 pub use connect::Decision;
 pub use connection::ConnectionId;
 pub use denial::Denial;
+pub use durable::ReadQueue;
 pub use proof::{ProofRequest, auth};
 pub use refusal::Refusal;
 pub use reload::{Grounds, Guest};
+pub use restore::Group;
 pub use settings::{Policy, Settings};
 pub use timers::Millis;
 
 use crate::codec::{Ack, AckKind, Disconnect, Packet, Properties, QoS, ReasonCode, Version};
 use crate::config::LogType;
+use crate::store::Record;
 use connection::{Connection, Promised, Stage};
+use journal::Journal;
 use memory::Ledger;
 use peers::Peers;
 use retained::Retained;
@@ -99,6 +111,10 @@ pub struct Core {
     sys: sys::Sys,
     /// More is held for clients than `memory_limit` allows.
     over_limit: bool,
+    /// Whether what the store keeps is here.
+    is_restored: bool,
+    /// The store has no room.
+    is_disk_full: bool,
     last_generation: u32,
     /// How many batches were received.
     batches: u64,
@@ -174,6 +190,7 @@ impl Core {
                 effects: Effects::default(),
                 stats: Stats::default(),
                 denials: denial::Denials::default(),
+                journal: Journal::default(),
                 spare: Vec::new(),
                 orphans: Vec::new(),
                 outboxes: 0,
@@ -185,6 +202,8 @@ impl Core {
             policies: HashMap::new(),
             sys: sys::Sys::new(now),
             over_limit: false,
+            is_restored: true,
+            is_disk_full: false,
             last_generation: 0,
             batches: 0,
             connected: 0,
@@ -228,6 +247,7 @@ impl Core {
             wants_reasons: true,
             proof: None,
             outbox: Vec::new(),
+            held: None,
             counted: 0,
             told: false,
             patience: 0,
@@ -293,6 +313,7 @@ impl Core {
             if progress.is_fresh() {
                 self.peers.stats.messages_received += 1;
             }
+            self.peers.journal.begin();
             let outcome = match packet {
                 Packet::Publish(publish) => self.publish(id, session, publish, *frame, batch),
                 Packet::Ack(AckKind::PubRel, ack) => {
@@ -365,10 +386,17 @@ impl Core {
 
     /// PUBREL: the message was handed out when it came; its identifier is free.
     fn release(&mut self, id: ConnectionId, session: SessionId, ack: &Ack<'_>) {
+        let packet_id = ack.packet_id;
         let known = self
             .peers
             .session(session)
-            .is_some_and(|s| s.incoming.pubrel(ack.packet_id));
+            .is_some_and(|s| s.incoming.pubrel(packet_id));
+        if known {
+            self.peers.promise(session, |session| Record::DropIncoming {
+                session,
+                packet_id,
+            });
+        }
         let reason = if known {
             ReasonCode::SUCCESS
         } else {
@@ -416,13 +444,14 @@ impl Core {
         self.rehome();
         self.peers.let_go(id);
         self.peers.outboxes -= std::mem::take(&mut self.peers.connection(id)?.counted);
+        let overdue = self.peers.journal.is_overdue();
         let connection = self.peers.connection(id)?;
         connection.told = false;
         connection.stalled = false;
         let work = Work {
             bytes: std::mem::take(&mut connection.outbox),
             more,
-            pause: connection.held_up_by > 0,
+            pause: connection.held_up_by > 0 || overdue && connection.held.is_some(),
             close: connection.stage == Stage::Closing,
             proof: connection.proof.as_mut().and_then(|proof| proof.take()),
         };
@@ -440,7 +469,9 @@ impl Core {
             };
         };
         Outlook {
-            pause: connection.held_up_by > 0 || connection.outbox.len() >= CONGESTED,
+            pause: connection.held_up_by > 0
+                || connection.outbox.len() >= CONGESTED
+                || self.peers.journal.is_overdue() && connection.held.is_some(),
             close: connection.stage == Stage::Closing,
         }
     }
@@ -516,6 +547,30 @@ impl Core {
         self.peers.end(id);
     }
 
+    /// The store has failed: what was not committed is not promised to
+    /// anybody. Everybody is sent away, what was stored is forgotten, and
+    /// nobody is let in until [`restore`](Self::restore) brings it back.
+    pub fn store_failed(&mut self, now: Millis) {
+        self.peers.now = now;
+        self.peers.journal.give_up();
+        self.is_restored = false;
+        for (_, session) in &mut self.peers.sessions {
+            // The will of a stored session waits in the store.
+            session.will.take_if(|_| session.durable.is_some());
+        }
+        let ids: Vec<_> = self.peers.connections.iter().map(|(_, c)| c.id).collect();
+        for id in ids {
+            self.close(id, Refusal::StoreFailed);
+        }
+        let sessions = self.peers.sessions.iter().map(|(_, session)| session);
+        let stored = sessions.filter(|session| session.durable.is_some());
+        let stored: Vec<_> = stored.map(|session| session.id).collect();
+        for id in stored {
+            self.forget_session(id);
+        }
+        self.retained = Retained::default();
+    }
+
     /// Ends all connections, for the end of the broker. All wills are due now,
     /// and those who are connected still get them.
     pub fn shut_down(&mut self, now: Millis) {
@@ -574,6 +629,7 @@ impl Core {
     fn clear_expired_retained(&mut self) {
         let now = self.peers.now;
         self.retained.clear_expired(now);
+        self.store_expired();
         self.start_expiry();
     }
 

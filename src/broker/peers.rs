@@ -9,6 +9,7 @@ use super::Effects;
 use super::connection::{Connection, ConnectionId, Stage};
 use super::denial::Denials;
 use super::fanout::Fanout;
+use super::journal::Journal;
 use super::memory::Ledger;
 use super::publication::Delivery;
 use super::session::{Session, SessionId};
@@ -19,6 +20,7 @@ use super::timers::{Millis, Timer, Timers};
 use crate::codec::{Ack, AckKind, Packet, Properties, Property, QoS, ReasonCode, Version};
 use crate::config::LogType;
 use crate::session::{PubRec, Resend};
+use crate::store;
 
 /// The size of an outbox, in bytes, from which deliveries wait in the queue
 /// and publishers of QoS 0 pause.
@@ -45,6 +47,7 @@ pub(super) struct Peers {
     pub(super) effects: Effects,
     pub(super) stats: Stats,
     pub(super) denials: Denials,
+    pub(super) journal: Journal,
     /// Buffers for outboxes, given back by the shell.
     pub(super) spare: Vec<Vec<u8>>,
     /// Deliveries of shared groups that need another member.
@@ -94,6 +97,8 @@ impl Peers {
     pub(super) fn end(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(id.slot()).filter(|c| c.id == id) {
             connection.stage = Stage::Closing;
+            // Who is owed something is told anew on the next connection.
+            connection.held = None;
             urge(connection, &mut self.effects);
         }
     }
@@ -131,14 +136,64 @@ impl Peers {
             return;
         };
         let version = connection.version;
+        self.stats.messages_sent += 1;
+        if let Some(held) = connection.held.as_mut().filter(|held| held.gate) {
+            held.push(0, |out| packet.encode(version, out));
+            return;
+        }
         self.outboxes += connection.count_outbox();
         let out = open_outbox(connection, &mut self.effects, &mut self.spare);
         packet.encode(version, out);
-        self.stats.messages_sent += 1;
     }
 
-    /// Appends an acknowledgement. Every acknowledgement of a publication goes
-    /// through here, the place where it would wait for a commit.
+    /// Appends the answer to a packet: it leaves when what the packet made
+    /// durable is committed, and after the answers before it.
+    pub(super) fn answer(&mut self, id: ConnectionId, packet: &Packet<'_>) {
+        let promised = self.journal.promised();
+        let Some(connection) = self.connections.get_mut(id.slot()).filter(|c| c.id == id) else {
+            return;
+        };
+        if promised.is_none() && connection.held.is_none() {
+            self.send(id, packet);
+            return;
+        }
+        self.stats.messages_sent += 1;
+        let version = connection.version;
+        let held = connection.held.get_or_insert_default();
+        if held.push(promised.unwrap_or(0), |out| packet.encode(version, out)) {
+            self.journal.await_commit(held.last_group(), id);
+        }
+    }
+
+    /// The same for an answer that goes before everything that follows it.
+    pub(super) fn answer_first(&mut self, id: ConnectionId, packet: &Packet<'_>) {
+        self.answer(id, packet);
+        if let Some(connection) = self.connection(id)
+            && let Some(held) = &mut connection.held
+        {
+            held.gate = true;
+        }
+    }
+
+    /// Lets go of what a connection held back and is safe now.
+    pub(super) fn release_held(&mut self, id: ConnectionId) {
+        let committed = self.journal.committed();
+        let Some(connection) = self.connections.get_mut(id.slot()).filter(|c| c.id == id) else {
+            return;
+        };
+        let Some(mut held) = connection.held.take() else {
+            return;
+        };
+        self.outboxes += connection.count_outbox();
+        let out = open_outbox(connection, &mut self.effects, &mut self.spare);
+        if !held.release(committed, out) {
+            connection.held = Some(held);
+        } else if held.gate {
+            self.pump(id);
+        }
+    }
+
+    /// Appends an acknowledgement.
     pub(super) fn acknowledge(
         &mut self,
         id: ConnectionId,
@@ -170,7 +225,7 @@ impl Peers {
                 reason.0
             )
         });
-        self.send(
+        self.answer(
             id,
             &Packet::Ack(
                 kind,
@@ -211,11 +266,7 @@ impl Peers {
             return 0;
         };
         match session.connection {
-            Some(_)
-                if session.outgoing.queued_len() == 0 && session.outgoing.has_room_for(size) =>
-            {
-                BEST
-            }
+            Some(_) if session.waiting() == 0 && session.outgoing.has_room_for(size) => BEST,
             Some(_) => 2,
             None => 1,
         }
@@ -252,6 +303,7 @@ impl Peers {
             qos: self.settings.granted(target.qos, publication.qos),
             retain: publication.retain && target.retain_as_published,
             ids: target.ids.clone(),
+            sequence: 0,
             ..delivery
         }
     }
@@ -282,20 +334,17 @@ impl Peers {
             .and_then(|id| self.connections.get_mut(id.slot()).filter(|c| c.id == id));
         let Some(connection) = connection else {
             if qos != QoS::AtMostOnce || self.settings.queue_qos0_messages {
-                let publication = fanout.detached();
-                let ids = target.ids.clone();
-                self.enqueue(
-                    target.session,
-                    Delivery {
-                        publication,
-                        qos,
-                        retain,
-                        ids,
-                        group,
-                        replayed: false,
-                        pins: 0,
-                    },
-                );
+                let delivery = Delivery {
+                    publication: fanout.detached(),
+                    qos,
+                    retain,
+                    ids: target.ids.clone(),
+                    group,
+                    sequence: 0,
+                    replayed: false,
+                    pins: 0,
+                };
+                self.enqueue(target.session, delivery, &mut fanout.stored);
             }
             return;
         };
@@ -316,22 +365,21 @@ impl Peers {
                 Some(_) => fanout.shared(),
                 None => fanout.detached(),
             };
-            let ids = target.ids.clone();
-            self.enqueue(
-                target.session,
-                Delivery {
-                    publication,
-                    qos,
-                    retain,
-                    ids,
-                    group,
-                    replayed: false,
-                    pins: pins.unwrap_or(0),
-                },
-            );
+            let delivery = Delivery {
+                publication,
+                qos,
+                retain,
+                ids: target.ids.clone(),
+                group,
+                sequence: 0,
+                replayed: false,
+                pins: pins.unwrap_or(0),
+            };
+            self.enqueue(target.session, delivery, &mut fanout.stored);
             return;
         }
         let (id, version) = (connection.id, connection.version);
+        let durable = session.durable.is_some();
         if plain && fanout.frame_len(version, qos) > connection.max_packet_size {
             return;
         }
@@ -343,10 +391,11 @@ impl Peers {
             retain,
             ids: target.ids.clone(),
             group,
+            sequence: 0,
             replayed: false,
             pins: 0,
         });
-        if plain {
+        if plain && !(durable && delivery.is_some()) {
             let packet_id = match delivery {
                 Some(delivery) if qos != QoS::AtMostOnce => session.launch(delivery),
                 _ => 0,
@@ -363,10 +412,11 @@ impl Peers {
                 fanout.topic,
                 fanout.payload.len(),
             );
-        } else if let Some(delivery) = delivery {
+        } else if let Some(mut delivery) = delivery {
             if !connection.takes(&delivery, self.now) {
                 return;
             }
+            self.store_delivery(target.session, &mut delivery, &mut fanout.stored);
             self.transmit(id, target.session, delivery);
         }
         if !roomy && qos == QoS::AtMostOnce {
@@ -437,8 +487,8 @@ impl Peers {
     }
 
     /// Gives a delivery its packet identifier and appends its packet.
-    fn transmit(&mut self, id: ConnectionId, session: SessionId, delivery: Delivery) {
-        let Some(session) = self.sessions.get_mut(session.slot as usize) else {
+    fn transmit(&mut self, id: ConnectionId, session_id: SessionId, delivery: Delivery) {
+        let Some(session) = self.sessions.get_mut(session_id.slot as usize) else {
             return;
         };
         let Some(connection) = self.connections.get_mut(id.slot()) else {
@@ -449,9 +499,27 @@ impl Peers {
             QoS::AtMostOnce => 0,
             _ => session.launch(delivery.clone()),
         };
-        self.outboxes += connection.count_outbox();
-        open_outbox(connection, &mut self.effects, &mut self.spare);
-        connection.append(&delivery, packet_id, false, now);
+        // The packet identifier of a stored message of QoS 2 must be safe
+        // before anybody sees it, and what follows must not overtake it.
+        let group = match delivery.qos {
+            QoS::AtMostOnce => None,
+            QoS::ExactlyOnce if delivery.sequence > 0 => Some(self.journal.gathering()),
+            _ => connection
+                .held
+                .as_ref()
+                .filter(|held| held.messages)
+                .map(|_| 0),
+        };
+        if let Some(group) = group {
+            if connection.append_held(group, &delivery, packet_id, now) {
+                self.journal.await_commit(group, id);
+            }
+        } else {
+            self.outboxes += connection.count_outbox();
+            open_outbox(connection, &mut self.effects, &mut self.spare);
+            connection.append(&delivery, packet_id, false, now);
+        }
+        self.note_sent(session_id, delivery.sequence, packet_id);
         let publication = &delivery.publication;
         self.stats.count_publish_sent(publication.payload.len());
         let length = publication.payload.len();
@@ -466,40 +534,54 @@ impl Peers {
     }
 
     /// Lets a delivery wait for its session, within the limits.
-    pub(super) fn enqueue(&mut self, id: SessionId, delivery: Delivery) {
+    /// `content` is the message in the store's form, where that was needed
+    /// already.
+    pub(super) fn enqueue(
+        &mut self,
+        id: SessionId,
+        mut delivery: Delivery,
+        content: &mut Option<Arc<store::Publication>>,
+    ) {
         let Settings {
             max_queued_messages,
             max_queued_bytes,
             ..
         } = self.settings;
-        let Some(session) = self.sessions.get_mut(id.slot as usize) else {
+        let now = self.now;
+        let Some(session) = self.session(id) else {
             return;
         };
         let has_room = |session: &Session| {
-            session.outgoing.queued_len() < max_queued_messages
-                && session.queued_bytes.saturating_add(delivery.size()) <= max_queued_bytes
+            session.waiting() < max_queued_messages
+                && session.waiting_bytes().saturating_add(delivery.size()) <= max_queued_bytes
         };
-        if !has_room(session)
-            && session.drop_expired(self.now)
-            && let Some(connection) = session.connection
-        {
-            // What has expired may have held up QoS 0 behind it.
-            self.pump(connection);
-            self.enqueue(id, delivery);
-            self.pump(connection);
-            return;
+        let mut room = has_room(session);
+        if !room && let Some(expired) = session.drop_expired(now) {
+            let connection = session.connection;
+            room = has_room(session);
+            for sequence in expired {
+                self.note_done(id, sequence);
+            }
+            if let Some(connection) = connection {
+                // What has expired may have held up QoS 0 behind it.
+                self.pump(connection);
+                self.enqueue(id, delivery, content);
+                self.pump(connection);
+                return;
+            }
         }
-        if has_room(session) {
-            session.enqueue(delivery);
+        if room {
+            self.store_delivery(id, &mut delivery, content);
+            self.queue_or_spill(id, delivery);
             return;
         }
         self.stats.dropped += 1;
+        let Some(session) = self.session(id) else {
+            return;
+        };
         if !std::mem::replace(&mut session.overflow_told, true) {
-            let (client, waiting) = (
-                Arc::clone(&session.client_id),
-                session.outgoing.queued_len(),
-            );
-            let bytes = session.queued_bytes;
+            let (client, waiting) = (Arc::clone(&session.client_id), session.waiting());
+            let bytes = session.waiting_bytes();
             self.log(LogType::Notice, |_| {
                 format!(
                     "Outgoing messages are being dropped for client {client}: {waiting} messages \
@@ -521,7 +603,7 @@ impl Peers {
         if connection.is_none() && at_most_once && !self.settings.queue_qos0_messages {
             return;
         }
-        self.enqueue(target.session, delivery);
+        self.enqueue(target.session, delivery, &mut None);
         if let Some(connection) = connection {
             self.pump(connection);
         }
@@ -537,13 +619,17 @@ impl Peers {
             return false;
         };
         loop {
+            self.read_ahead(session);
             let Some(connection) = self.connections.get_mut(id.slot()) else {
                 return false;
             };
             let Some(flow) = self.sessions.get_mut(session.slot as usize) else {
                 return false;
             };
-            let full = connection.outbox.len() >= SOFT_LIMIT;
+            if connection.is_gated() {
+                return false;
+            }
+            let full = connection.unsent() >= SOFT_LIMIT;
             if full {
                 return flow.outgoing.has_more();
             }
@@ -556,10 +642,11 @@ impl Peers {
                     let delivery = delivery.clone();
                     if !connection.takes(&delivery, self.now) {
                         if flow.outgoing.give_up(packet_id) {
+                            self.note_received(session, delivery.sequence, packet_id);
                             let done = ReasonCode::SUCCESS;
                             self.acknowledge(id, AckKind::PubRel, packet_id, done);
                         } else {
-                            self.orphan(delivery);
+                            self.orphan(session, delivery);
                         }
                         continue;
                     }
@@ -581,6 +668,7 @@ impl Peers {
                 return false;
             };
             if delivery.publication.is_expired(self.now) {
+                self.note_done(session, delivery.sequence);
                 continue;
             }
             let is_denied = flow.why_not_read(&delivery.publication.topic).is_some();
@@ -591,13 +679,14 @@ impl Peers {
             if is_denied {
                 self.log_unread(session, &delivery.publication.topic);
             }
-            self.orphan(delivery);
+            self.orphan(session, delivery);
         }
     }
 
     /// What a session cannot be sent is for another member, if it was of a
     /// shared group.
-    fn orphan(&mut self, delivery: Delivery) {
+    pub(super) fn orphan(&mut self, session: SessionId, delivery: Delivery) {
+        self.note_done(session, delivery.sequence);
         if delivery.group.is_some() {
             self.orphans.push(delivery);
         }
@@ -615,6 +704,7 @@ impl Peers {
         ack: &Ack<'_>,
     ) -> Result<(), &'static str> {
         use crate::session::FlowError::{UnknownId, WrongStage};
+        let session_id = session;
         let Some(session) = self.session(session) else {
             return Ok(());
         };
@@ -622,11 +712,16 @@ impl Peers {
         match kind {
             AckKind::PubAck => match flow.puback(ack.packet_id) {
                 Err(WrongStage) => return Err("PUBACK for a message of QoS 2"),
-                Ok(_) | Err(UnknownId) => {}
+                Ok(delivery) => self.note_done(session_id, delivery.sequence),
+                Err(UnknownId) => {}
             },
             AckKind::PubRec => match flow.pubrec(ack.packet_id, ack.reason.is_error()) {
-                Ok(PubRec::Refused(_)) => {}
-                Ok(PubRec::Release(_) | PubRec::ReleaseAgain) => {
+                Ok(PubRec::Refused(delivery)) => self.note_done(session_id, delivery.sequence),
+                Ok(PubRec::Release(delivery)) => {
+                    self.note_received(session_id, delivery.sequence, ack.packet_id);
+                    self.acknowledge(id, AckKind::PubRel, ack.packet_id, ReasonCode::SUCCESS);
+                }
+                Ok(PubRec::ReleaseAgain) => {
                     self.acknowledge(id, AckKind::PubRel, ack.packet_id, ReasonCode::SUCCESS);
                 }
                 Err(UnknownId) if ack.reason.is_error() => {}
@@ -638,7 +733,8 @@ impl Peers {
             },
             AckKind::PubComp => match flow.pubcomp(ack.packet_id) {
                 Err(WrongStage) => return Err("PUBCOMP before PUBREC"),
-                Ok(()) | Err(UnknownId) => {}
+                Ok(()) => self.note_completed(session_id, ack.packet_id),
+                Err(UnknownId) => {}
             },
             AckKind::PubRel => {}
         }

@@ -57,6 +57,8 @@ pub(super) struct Delivery {
     pub(super) ids: Ids,
     /// The shared subscription that it was chosen for.
     pub(super) group: Option<u32>,
+    /// Its place in the stored queue of its session; 0: it isn't stored.
+    pub(super) sequence: u64,
     /// It is a retained message that a SUBSCRIBE asked for.
     pub(super) replayed: bool,
     /// The size of the read batch that is kept for it, if it is the first

@@ -13,6 +13,7 @@ use super::{Core, Refusal};
 use crate::codec::{AckKind, Frame, Publish, QoS, ReasonCode};
 use crate::config::LogType;
 use crate::session::Received;
+use crate::store::Record;
 
 /// What no packet has room for (1.5.4).
 pub(super) const LONG_TOPIC: Refusal =
@@ -82,8 +83,8 @@ impl Core {
                 fanout.frames = Frames::received(frame, version, publish.qos);
             }
             let full = match fanout.ledger {
-                Some(_) => self.refuses(&route, &fanout),
-                None => None,
+                None if !self.is_disk_full => None,
+                _ => self.refuses(&route, &fanout),
             };
             if let Some(full) = full {
                 self.peers.stats.dropped += 1;
@@ -93,6 +94,9 @@ impl Core {
                 }
                 full.reason()
             } else {
+                if publish.qos == QoS::ExactlyOnce {
+                    self.store_incoming(session, &route.topic, publish);
+                }
                 let matched = self.distribute(&route, &mut fanout);
                 // Only PUBACK tells that nobody listens, as in Mosquitto.
                 if matched || publish.qos != QoS::AtLeastOnce {
@@ -242,6 +246,16 @@ impl Core {
         self.peers.tell_denied(&denied, why);
     }
 
+    /// The packet identifier of a message of QoS 2 is safe before its PUBREC.
+    fn store_incoming(&mut self, session: SessionId, topic: &str, publish: &Publish<'_>) {
+        let packet_id = publish.packet_id;
+        self.peers.promise(session, |session| Record::PutIncoming {
+            session,
+            packet_id,
+            fingerprint: fingerprint(topic, publish.payload),
+        });
+    }
+
     fn refuse_publish(&mut self, session: SessionId, publish: &Publish<'_>, reason: ReasonCode) {
         let Some(session) = self.peers.session(session) else {
             return;
@@ -265,11 +279,12 @@ impl Core {
     /// Returns whether anybody has.
     pub(super) fn distribute(&mut self, route: &Route, fanout: &mut Fanout<'_>) -> bool {
         if fanout.retain {
-            if fanout.payload.is_empty() {
-                self.retained.clear(fanout.topic);
-            } else {
-                let source = fanout.source.take();
-                self.retained.set(fanout.detached(), source);
+            if !fanout.payload.is_empty() {
+                let (publication, source) = (fanout.detached(), fanout.source.take());
+                self.peers.store_retained(&publication, source.as_deref());
+                self.retained.set(publication, source);
+            } else if self.retained.clear(fanout.topic) {
+                self.peers.drop_retained(fanout.topic, fanout.qos);
             }
         }
         for target in &route.targets {
@@ -312,11 +327,15 @@ impl Core {
         }
     }
 
-    fn publish_will_of(&mut self, id: SessionId) {
+    pub(super) fn publish_will_of(&mut self, id: SessionId) {
         let Some(session) = self.peers.session(id) else {
             return;
         };
         let Some(will) = session.will.take() else {
+            return;
+        };
+        self.peers.store_session(id);
+        let Some(session) = self.peers.session(id) else {
             return;
         };
         // Rights are asked again: they may have changed since CONNECT.
@@ -327,24 +346,6 @@ impl Core {
                 self.publish_will(id, source, *will);
             }
             Some(why) => self.tell_denied(id, Attempt::Will, topic, &why.for_log),
-        }
-    }
-
-    /// Publishes the will of a session that ends.
-    pub(super) fn publish_last_will(&mut self, session: &mut Session, will: Will) {
-        let topic = &will.publication.topic;
-        match session.why_not_write(topic) {
-            None => self.publish_will(session.id, session.source(), will),
-            Some(denial) => {
-                let denied = Denied {
-                    client_id: &session.client_id,
-                    username: session.username.as_deref(),
-                    address: None,
-                    attempt: Attempt::Will,
-                    topic,
-                };
-                self.peers.tell_denied(&denied, &denial.to_string());
-            }
         }
     }
 

@@ -43,6 +43,8 @@ pub enum Refusal {
     /// why. Publications of MQTT 5 are refused with it in their
     /// acknowledgement; QoS 0 is dropped.
     Full(&'static str),
+    /// The store has failed, and is not back yet.
+    StoreFailed,
     /// The broker ends.
     ShuttingDown,
 }
@@ -66,6 +68,7 @@ impl Refusal {
             Self::TakenOver => ReasonCode::SESSION_TAKEN_OVER,
             Self::Administrative(_) => ReasonCode::ADMINISTRATIVE_ACTION,
             Self::Full(_) => ReasonCode::QUOTA_EXCEEDED,
+            Self::StoreFailed => ReasonCode::SERVER_BUSY,
             Self::ShuttingDown => ReasonCode::SERVER_SHUTTING_DOWN,
         }
     }
@@ -80,7 +83,9 @@ impl Refusal {
         match self {
             Self::Version => Some(1),
             Self::ClientId | Self::KeepAliveTooLong => Some(2),
-            Self::TooManyConnections | Self::Full(_) | Self::ShuttingDown => Some(3),
+            Self::TooManyConnections | Self::Full(_) | Self::StoreFailed | Self::ShuttingDown => {
+                Some(3)
+            }
             Self::NotAuthorized => Some(5),
             _ => None,
         }
@@ -112,6 +117,7 @@ impl Refusal {
             Self::TakenOver => ": taken over by another connection".into(),
             Self::Administrative(what) => format!(" by a reload: {what}"),
             Self::Full(why) => format!(": {why}"),
+            Self::StoreFailed => ": the store has failed".into(),
             Self::ShuttingDown => ": the broker ends".into(),
         }
     }

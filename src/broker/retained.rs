@@ -25,6 +25,8 @@ pub(super) struct Retained {
     tree: Tree<Option<Kept>>,
     count: usize,
     bytes: usize,
+    /// Topics whose messages were found to have expired.
+    expired: Vec<Arc<str>>,
 }
 
 impl Retained {
@@ -42,16 +44,23 @@ impl Retained {
         }
     }
 
-    /// Forgets the message of a topic.
-    pub(super) fn clear(&mut self, topic: &str) {
+    /// Forgets the message of a topic. Returns whether there was one.
+    pub(super) fn clear(&mut self, topic: &str) -> bool {
         let Some(node) = self.tree.find(topic) else {
-            return;
+            return false;
         };
-        if let Some(old) = self.tree.value_mut(node).take() {
-            self.bytes -= old.publication.payload.len();
-            self.count -= 1;
-            self.tree.prune(node);
-        }
+        let Some(old) = self.tree.value_mut(node).take() else {
+            return false;
+        };
+        self.bytes -= old.publication.payload.len();
+        self.count -= 1;
+        self.tree.prune(node);
+        true
+    }
+
+    /// The topics whose messages have expired and were forgotten.
+    pub(super) fn take_expired(&mut self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.expired)
     }
 
     /// The messages whose topics match a filter. Those that have expired are
@@ -83,6 +92,7 @@ impl Retained {
     fn clear_all(&mut self, all: &[Kept]) {
         for kept in all {
             self.clear(&kept.publication.topic);
+            self.expired.push(Arc::clone(&kept.publication.topic));
         }
     }
 

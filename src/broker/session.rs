@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::batch::Batch;
 use super::connection::Connection;
+use super::durable::Durable;
 use super::memory::Weight;
 use super::peers::SOFT_LIMIT;
 use super::publication::{Delivery, Publication};
@@ -45,6 +46,8 @@ pub(super) struct Session {
     pub(super) connection: Option<ConnectionId>,
     /// How long the session outlives its connection, in milliseconds.
     pub(super) expiry: Millis,
+    /// When the connection ended; `None`: there is one.
+    pub(super) left: Option<Millis>,
     /// When it ends, while there is no connection.
     pub(super) ends_at: Millis,
     pub(super) will: Option<Box<Will>>,
@@ -67,6 +70,8 @@ pub(super) struct Session {
     pub(super) overflow_told: bool,
     pub(super) incoming: Incoming,
     pub(super) subscriptions: HashSet<SubscriptionKey>,
+    /// What it needs to be stored; `None`: it isn't.
+    pub(super) durable: Option<Box<Durable>>,
 }
 
 /// A will that waits for its moment (3.1.2.5).
@@ -87,10 +92,11 @@ impl Session {
     /// client is there.
     pub(super) fn must_wait(&self, connection: &Connection, qos: QoS, size: usize) -> bool {
         match qos {
+            _ if connection.is_gated() => true,
             QoS::AtMostOnce => self.queued_qos0 > 0,
             _ => {
-                connection.outbox.len() >= SOFT_LIMIT
-                    || self.outgoing.queued_len() > 0
+                connection.unsent() >= SOFT_LIMIT
+                    || self.waiting() > 0
                     || !self.outgoing.has_room_for(size)
             }
         }
@@ -155,16 +161,18 @@ impl Session {
         self.outgoing.send_sized(delivery, qos, size)
     }
 
-    /// Takes the messages that have expired out of the queue. True: there may
-    /// have been some.
-    pub(super) fn drop_expired(&mut self, now: Millis) -> bool {
+    /// Takes the messages that have expired out of the queue, if there may be
+    /// any. Returns the places of those that are stored.
+    pub(super) fn drop_expired(&mut self, now: Millis) -> Option<Vec<u64>> {
         if now < self.first_expiry {
-            return false;
+            return None;
         }
+        let mut stored = Vec::new();
         let (mut bytes, mut qos0, mut replays, mut first) = (0, 0, 0, Millis::MAX);
         let mut pinned = 0;
         self.outgoing.retain_queued(|delivery| {
             if delivery.publication.is_expired(now) {
+                stored.extend(Some(delivery.sequence).filter(|sequence| *sequence > 0));
                 return false;
             }
             bytes += delivery.size();
@@ -177,7 +185,7 @@ impl Session {
         (self.queued_bytes, self.queued_qos0, self.first_expiry) = (bytes, qos0, first);
         (self.queued_replays, self.pinned) = (replays, pinned);
         self.weigh_queue();
-        true
+        Some(stored)
     }
 
     /// The client, as the access control list asks for it.
@@ -206,6 +214,11 @@ impl Session {
             listener: self.policy.listener,
         };
         Arc::clone(self.source.get_or_insert_with(|| Arc::new(made())))
+    }
+
+    /// Whether the session has ended and only its queue is still to be read.
+    pub(super) fn is_estate(&self) -> bool {
+        self.client_id.is_empty()
     }
 
     /// Whether the session ends with its connection.

@@ -9,6 +9,7 @@ use super::denial::{Attempt, Explanation};
 use super::publication::{Delivery, Ids};
 use super::retained::Kept;
 use super::session::{SessionId, Source};
+use super::subscriptions::SubscriptionKey;
 use super::{Core, Policy, Refusal};
 use crate::auth::{Access, Client};
 use crate::codec::{
@@ -16,6 +17,7 @@ use crate::codec::{
     SubscriptionOptions, SubscriptionRequest, UnsubAck, Unsubscribe, Version,
 };
 use crate::config::LogType;
+use crate::store::{self, Record};
 use crate::topic::Subscription;
 
 /// The client would have to be told more than it takes in a packet (3.1.2.11.4).
@@ -149,7 +151,7 @@ impl Core {
             properties,
             reasons: Cow::Owned(reasons),
         };
-        self.peers.send(id, &Packet::SubAck(answer));
+        self.peers.answer_first(id, &Packet::SubAck(answer));
     }
 
     fn policy(&mut self, id: ConnectionId) -> Option<Arc<Policy>> {
@@ -216,6 +218,7 @@ impl Core {
         if let Some(session) = self.peers.session(session) {
             session.subscriptions.insert(key);
         }
+        self.store_subscription(session, key, subscription, options, ids);
         (qos, new)
     }
 
@@ -231,6 +234,7 @@ impl Core {
             return;
         }
         let found = self.retained.matching(filter, self.peers.now);
+        self.store_expired();
         for Kept {
             publication,
             source,
@@ -241,18 +245,18 @@ impl Core {
             }
             let qos = self.peers.settings.granted(qos, publication.qos);
             let ids = ids.clone();
-            let Some(session) = self.peers.session(id) else {
-                return;
-            };
-            session.enqueue(Delivery {
+            let mut delivery = Delivery {
                 publication,
                 qos,
                 retain: true,
                 ids,
                 group: None,
+                sequence: 0,
                 replayed: true,
                 pins: 0,
-            });
+            };
+            self.peers.store_delivery(id, &mut delivery, &mut None);
+            self.peers.queue_or_spill(id, delivery);
         }
     }
 
@@ -321,7 +325,7 @@ impl Core {
             Cow::Borrowed(&[][..])
         };
         let (packet_id, properties) = (packet.packet_id, Properties::new());
-        self.peers.send(
+        self.peers.answer(
             id,
             &Packet::UnsubAck(UnsubAck {
                 packet_id,
@@ -341,9 +345,47 @@ impl Core {
         };
         let existed = session.subscriptions.remove(&key);
         if existed {
-            self.subscriptions.unsubscribe(id, key);
+            self.end_subscription(id, key);
+            let filter = text_of(subscription);
+            self.peers
+                .promise(id, |session| Record::DropSubscription { session, filter });
         }
         existed
+    }
+
+    fn store_subscription(
+        &mut self,
+        id: SessionId,
+        key: SubscriptionKey,
+        subscription: Subscription<'_>,
+        options: SubscriptionOptions,
+        identifier: Option<u32>,
+    ) {
+        if !self.peers.journal.is_on() {
+            return;
+        }
+        let filter = text_of(subscription);
+        if let SubscriptionKey::Shared(group) = key {
+            let filters = &mut self.peers.journal.group_filters;
+            filters.insert(group, Arc::clone(&filter));
+        }
+        let subscription = store::Subscription {
+            filter,
+            options,
+            id: identifier,
+        };
+        self.peers.promise(id, |session| Record::PutSubscription {
+            session,
+            subscription: Box::new(subscription),
+        });
+    }
+}
+
+/// A subscription as its filter is stored.
+fn text_of(subscription: Subscription<'_>) -> Arc<str> {
+    match subscription.group {
+        Some(group) => format!("$share/{group}/{}", subscription.filter).into(),
+        None => subscription.filter.into(),
     }
 }
 

@@ -159,6 +159,11 @@ impl Subscriptions {
             .find(|number| &*self.groups[number].name == name)
     }
 
+    /// Whether a shared group has members.
+    pub(super) fn has_group(&self, number: u32) -> bool {
+        self.groups.contains_key(&number)
+    }
+
     /// The key of a subscription, if anybody has one like it.
     pub(super) fn key(&self, subscription: Subscription<'_>) -> Option<SubscriptionKey> {
         let node = self.tree.find(subscription.filter)?;

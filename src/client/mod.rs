@@ -16,7 +16,7 @@
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let endpoint = Endpoint::Tcp { host: "localhost".into(), port: 1883, bind: None };
-//! let stream = connect(&endpoint).await?;
+//! let stream = connect(&endpoint.into()).await?;
 //! let (mut client, _) = Client::connect(stream, &ConnectOptions::default()).await?;
 //!
 //! let options = SubscriptionOptions { qos: QoS::AtLeastOnce, ..Default::default() };

@@ -2,7 +2,7 @@
 
 use super::options::{Repeat, Scope};
 use super::read::{Draft, Entries, Entry};
-use super::{Bind, Bridge, Config, Diagnostic, Diagnostics, Listener, Severity, bridge_read};
+use super::{Bind, Bridge, Config, Diagnostic, Diagnostics, Listener, Severity, bridge_read, tls};
 
 /// Puts a draft together, or says everything that is wrong with it.
 pub(super) fn build(draft: &mut Draft) -> Result<Config, Diagnostics> {
@@ -101,6 +101,7 @@ fn listeners(draft: &Draft, found: &mut Vec<Diagnostic>) -> Vec<Listener> {
             listener.source = Some(location.clone());
         }
         preamble.settle(draft.per_listener, &mut listener);
+        found.extend(tls::mistakes(preamble.0.iter(), &listener));
         if draft.port.is_none()
             && let Some(entry) = preamble.other_protocol()
         {
@@ -119,6 +120,10 @@ fn listeners(draft: &Draft, found: &mut Vec<Diagnostic>) -> Vec<Listener> {
             preamble.apply(Scope::Listener, &mut listener);
         }
         section.entries.settle(draft.per_listener, &mut listener);
+        let inherits = default_listener == DefaultListener::Absent;
+        let above = preamble.0.iter().filter(|_| inherits);
+        let entries = above.chain(&section.entries.0);
+        found.extend(tls::mistakes(entries, &listener));
         if let Some(earlier) = listeners.iter().find(|known| listener.collides_with(known)) {
             found.push(collision(&section.mistake, earlier));
         }
@@ -235,8 +240,12 @@ fn collision(mistake: &Diagnostic, earlier: &Listener) -> Diagnostic {
         .source
         .as_ref()
         .map_or_else(|| "the default listener".into(), ToString::to_string);
+    let what = match &earlier.bind {
+        Bind::Unix(path) => format!("the path {}", path.display()),
+        _ => format!("port {}", earlier.port),
+    };
     Diagnostic {
-        message: format!("port {} is already taken by {place}", earlier.port),
+        message: format!("{what} is already taken by {place}"),
         ..mistake
             .clone()
             .with_help("choose another port or address, or remove one of the two")

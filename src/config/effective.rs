@@ -58,7 +58,7 @@ impl Effective {
         let below = draft.sections.iter().flat_map(|section| &section.entries.0);
         let files = security
             .chain(below)
-            .filter(|entry| matches!(entry.option.name, "password_file" | "acl_file"))
+            .filter(|entry| NAME_FILES.contains(&entry.option.name))
             .map(|entry| {
                 (
                     entry.option.name,
@@ -73,8 +73,8 @@ impl Effective {
         }
     }
 
-    /// An error at the line where that option (`password_file` or `acl_file`) names
-    /// the file; none if no line does.
+    /// An error at the line where that option (`password_file` or `cafile`, for
+    /// instance) names the file; none if no line does.
     pub fn blame(&self, option: &str, file: &Path, message: &str) -> Option<Diagnostic> {
         let mut files = self.files.iter();
         let (_, _, warning) =
@@ -92,6 +92,17 @@ impl fmt::Display for Effective {
         f.write_str(&self.text)
     }
 }
+
+/// Options that name a file, or a directory, to read.
+const NAME_FILES: [&str; 7] = [
+    "password_file",
+    "acl_file",
+    "certfile",
+    "keyfile",
+    "cafile",
+    "capath",
+    "crlfile",
+];
 
 /// Whether a line holds for the listener that it stands below, and for no other.
 fn own(draft: &Draft) -> impl Fn(&&Entry<Listener>) -> bool {
@@ -126,6 +137,7 @@ impl Text {
             Bind::Any => port.to_string(),
             Bind::Loopback => format!("{port} localhost"),
             Bind::Host(host) => format!("{port} {host}"),
+            Bind::Unix(path) => format!("{port} {}", path.display()),
         };
         self.section("listener", &place);
     }
@@ -292,6 +304,12 @@ mod tests {
         "retry_interval 3",
         "set_tcp_nodelay 0",
         "protocol mqtt",
+        "protocol websockets # browsers",
+        "listener 0 /run/m.sock",
+        "websockets_origin http://a.example",
+        "websockets_origin http://b.example",
+        "websockets_headers_size 0",
+        "enable_proxy_protocol 2",
         "connection b",
         "connection c # d",
         "address h:2 ws://i",

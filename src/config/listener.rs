@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::Location;
+use super::{Location, Tls};
 
 /// A listener and the settings of the clients that connect there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
     /// The TCP port. Default: 1883; 0 lets the system choose one, which only an
-    /// embedding program can ask for.
+    /// embedding program can ask for, and stands beside [`Bind::Unix`].
     pub port: u16,
     /// The addresses. Default: all.
     pub bind: Bind,
@@ -17,8 +17,21 @@ pub struct Listener {
     pub bind_interface: Option<String>,
     /// `socket_domain`: only IPv4 or only IPv6. Default: both.
     pub socket_domain: Option<SocketDomain>,
+    /// `protocol`: what clients speak. Default: MQTT.
+    pub protocol: Protocol,
+    /// `websockets_origin`: the pages that may connect by WebSocket, as browsers
+    /// name them in the header Origin. Default: all, which an empty list means.
+    pub websockets_origins: Vec<String>,
+    /// `enable_proxy_protocol`: the version of the PROXY header, 1 or 2, that
+    /// comes first on each connection. Default: none comes.
+    pub proxy_protocol: Option<u8>,
+    /// `proxy_protocol_v2_require_tls`: whether clients have to reach the proxy
+    /// by TLS. Default: false.
+    pub proxy_requires_tls: bool,
     /// Who may connect and do what.
     pub security: Security,
+    /// Certificates, keys and what goes with them.
+    pub tls: Tls,
     /// `max_connections`: how many clients may be connected here. Default: no
     /// limit, which any number below 1 means too.
     pub max_connections: Option<u32>,
@@ -60,7 +73,12 @@ impl Default for Listener {
             bind: Bind::Any,
             bind_interface: None,
             socket_domain: None,
+            protocol: Protocol::Mqtt,
+            websockets_origins: Vec::new(),
+            proxy_protocol: None,
+            proxy_requires_tls: false,
             security: Security::default(),
+            tls: Tls::default(),
             max_connections: None,
             max_qos: 2,
             max_topic_alias: 10,
@@ -96,6 +114,9 @@ impl Listener {
     /// Whether the two would ask the system for the same socket. Host names are
     /// compared as they are written.
     pub(super) fn collides_with(&self, other: &Self) -> bool {
+        if let (Bind::Unix(a), Bind::Unix(b)) = (&self.bind, &other.bind) {
+            return a == b;
+        }
         let domains_meet = match (self.socket_domain, other.socket_domain) {
             (Some(a), Some(b)) => a == b,
             _ => true,
@@ -125,6 +146,20 @@ pub enum Bind {
     Loopback,
     /// One host name or address.
     Host(String),
+    /// The path of a Unix domain socket. There is no port then.
+    Unix(PathBuf),
+}
+
+/// The value of `protocol`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// MQTT as it is.
+    Mqtt,
+    /// MQTT over WebSocket.
+    Websockets,
+    /// Either; what a connection speaks, also whether it is TLS, is recognised by
+    /// its first byte.
+    Any,
 }
 
 /// The value of `socket_domain`.
@@ -198,6 +233,17 @@ mod tests {
         assert!(versions.contains(4));
         assert!(![0, 3, 5, 6, 200].iter().any(|v| versions.contains(*v)));
         assert!([3, 4, 5].iter().all(|v| ProtocolVersions::ALL.contains(*v)));
+    }
+
+    #[test]
+    fn unix_sockets_collide_by_their_path() {
+        let unix = |path: &str| Listener {
+            port: 0,
+            ..at(Bind::Unix(path.into()))
+        };
+        assert!(unix("/a").collides_with(&unix("/a")));
+        assert!(!unix("/a").collides_with(&unix("/b")));
+        assert!(!unix("/a").collides_with(&Listener::default()));
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod bridge_read;
 #[cfg(test)]
 mod bridge_tests;
 mod build;
+mod ciphers;
 mod diagnostic;
 mod docs;
 mod effective;
@@ -33,23 +34,28 @@ mod listener;
 mod log;
 pub mod manual;
 mod options;
+mod persistence;
 mod read;
 mod spelling;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod value;
 
 pub use bridge::{
     Bridge, BridgeAddress, BridgeIdentity, BridgeTls, BridgeTopic, BridgeTransport, Direction,
     ReloadType, RestartTimeout, Secret, StartType, TcpKeepalive,
 };
+pub use ciphers::{Cipher, Ciphers, NoCipher};
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 pub use effective::Effective;
 pub use limits::Limits;
-pub use listener::{Bind, Listener, ProtocolVersions, Security, SocketDomain};
+pub use listener::{Bind, Listener, Protocol, ProtocolVersions, Security, SocketDomain};
 pub use log::{Log, LogDestination, LogType, LogTypes};
 pub use options::{OptionSpec, Scope};
+pub use persistence::{Persistence, Sync};
+pub use tls::{Tls, TlsIdentity, TlsVersion};
 
 use read::{Draft, Origin};
 
@@ -72,10 +78,15 @@ pub struct Config {
     pub limits: Limits,
     /// The connections to other brokers. Default: none.
     pub bridges: Vec<Bridge>,
+    /// What is kept on disk.
+    pub persistence: Persistence,
     /// Where the log goes and what it contains.
     pub log: Log,
     /// `pid_file`: where the number of the process is written. Default: nowhere.
     pub pid_file: Option<PathBuf>,
+    /// Where the secrets of TLS connections are written, for who looks into
+    /// them with Wireshark; an option of the command line. Default: nowhere.
+    pub tls_keylog: Option<PathBuf>,
     /// `user`: whom the broker becomes when root starts it. Default: `mosquitto`.
     pub user: Option<String>,
     /// `sys_interval`: seconds between updates of `$SYS`, 0 to 65535. Default:
@@ -84,6 +95,9 @@ pub struct Config {
     /// `set_tcp_nodelay`: whether small packets leave at once. Default: true,
     /// where Mosquitto has false; writes are batched anyway.
     pub set_tcp_nodelay: bool,
+    /// `websockets_headers_size`: the most that the HTTP request of a WebSocket
+    /// client may weigh, in bytes, 256 to 65535. Default: 4096.
+    pub websockets_headers_size: u16,
     /// `reload_on_change`: whether the broker looks every two seconds for changes
     /// of its files and then reads them again. Default: false.
     pub reload_on_change: bool,
@@ -101,11 +115,14 @@ impl Default for Config {
             allow_anonymous: None,
             limits: Limits::default(),
             bridges: Vec::new(),
+            persistence: Persistence::default(),
             log: Log::default(),
             pid_file: None,
+            tls_keylog: None,
             user: Some("mosquitto".into()),
             sys_interval: 10,
             set_tcp_nodelay: true,
+            websockets_headers_size: 4096,
             reload_on_change: false,
             sources: Vec::new(),
             warnings: Vec::new(),

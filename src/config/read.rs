@@ -411,10 +411,15 @@ impl Draft {
             .filter(|word| !word.is_empty());
         let first = words.next().unwrap_or_default();
         let second = words.next().filter(|word| !word.starts_with('#'));
-        if first == "0" && second.is_some() || second.is_some_and(|host| host.starts_with('/')) {
+        if first == "0"
+            && let Some(path) = second
+        {
+            return Ok((0, Bind::Unix(path.into())));
+        }
+        if let Some(path) = second.filter(|host| host.starts_with('/')) {
             return Err(line
-                .error("this version cannot listen on a Unix socket yet")
-                .with_help("write `listener 1883 127.0.0.1` to be reachable from this machine"));
+                .value_error(0..first.len(), "a Unix socket has no port")
+                .with_help(format!("write `listener 0 {path}`")));
         }
         if looks_like_host(first) {
             if let Some(port) = second.filter(|word| word.parse::<u16>().is_ok()) {

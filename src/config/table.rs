@@ -7,32 +7,30 @@ use std::time::Duration;
 
 use super::options::{Feature, OptionSpec as O, Scope, Structure};
 use super::value::Kind::{
-    Choice, Destination, Flag, Limit, Number, NumberOrNone, Path, Period, Text, Topic, Versions,
-    Words,
+    Choice, Destination, Flag, Limit, Number, NumberOrNone, Path, Period, Protocol, Text, Topic,
+    Versions, Words,
 };
-use super::{LogType, LogTypes, ReloadType, Secret, SocketDomain, StartType, bridge_read};
+use super::{
+    LogType, LogTypes, ReloadType, Secret, SocketDomain, StartType, bridge_read, persistence, tls,
+};
 
 const U16: u64 = u16::MAX as u64;
 const U32: u64 = u32::MAX as u64;
 /// The largest payload of MQTT.
 const MAX_PAYLOAD: u64 = 268_435_455;
 
-static PERSISTENCE: Feature = Feature {
-    name: "persistence",
-    instead: "write `persistence false`: sessions and retained messages then last until the broker ends",
-};
-static TLS: Feature = Feature {
-    name: "TLS",
-    instead: "remove the line and let a TLS proxy such as stunnel or nginx listen in front, \
-              or keep the listener on a trusted network",
+static ENGINE: Feature = Feature {
+    name: "OpenSSL engines",
+    instead: "remove the line and name a key in a file with `keyfile`",
 };
 static PSK: Feature = Feature {
     name: "TLS with pre-shared keys",
     instead: "remove the line and use `password_file` on a trusted network",
 };
-static WEBSOCKETS: Feature = Feature {
-    name: "WebSocket or HTTP listeners",
-    instead: "write `protocol mqtt`, or remove this listener; a WebSocket proxy can stand in front",
+static HTTP: Feature = Feature {
+    name: "HTTP server",
+    instead: "remove the line and let a web server such as nginx serve the files; subscribe to \
+              `$SYS/#` for the figures of the HTTP API",
 };
 pub(super) static BRIDGES: Feature = Feature {
     name: "bridges",
@@ -41,10 +39,6 @@ pub(super) static BRIDGES: Feature = Feature {
 static PLUGINS: Feature = Feature {
     name: "plugins",
     instead: "remove the lines of the plugin; `password_file` and `acl_file` are built in",
-};
-static PROXY: Feature = Feature {
-    name: "PROXY protocol",
-    instead: "remove the line and switch the PROXY protocol off in the proxy",
 };
 static MPTCP: Feature = Feature {
     name: "Multipath TCP",
@@ -89,6 +83,24 @@ pub(super) static OPTIONS: &[O] = &[
     O::listener("socket_domain", "", Choice(&["ipv4", "ipv6"], |l, v| {
         l.socket_domain = Some(if v == "ipv4" { SocketDomain::Ipv4 } else { SocketDomain::Ipv6 });
     })),
+    O::listener("protocol", "mqtt", Protocol(|l, v| l.protocol = v)).reloaded(),
+    O::listener("websockets_origin", "", Text(|l, v| l.websockets_origins.push(v))).reloaded().each(),
+    O::listener("enable_proxy_protocol", "false", Choice(&["1", "2", "false", "0"], |l, v| {
+        l.proxy_protocol = v.parse().ok().filter(|version| *version != 0);
+    })).reloaded(),
+    O::listener("proxy_protocol_v2_require_tls", "false", Flag(|l, v| l.proxy_requires_tls = v)).reloaded(),
+    O::listener("cafile", "", Path(|l, v| l.tls.cafile = Some(v))).reloaded().once(),
+    O::listener("capath", "", Path(|l, v| l.tls.capath = Some(v))).reloaded().once(),
+    O::listener("certfile", "", Path(|l, v| l.tls.certfile = Some(v))).reloaded().once(),
+    O::listener("ciphers", "", Words(tls::ciphers)).once(),
+    O::listener("ciphers_tls1.3", "", Words(tls::ciphers_tls13)).once(),
+    O::listener("crlfile", "", Path(|l, v| l.tls.crlfile = Some(v))).reloaded().once(),
+    O::listener("disable_client_cert_date_checks", "false", Flag(|l, v| l.tls.disable_client_cert_date_checks = v)),
+    O::listener("keyfile", "", Path(|l, v| l.tls.keyfile = Some(v))).reloaded().once(),
+    O::listener("require_certificate", "false", Flag(|l, v| l.tls.require_certificate = v)),
+    O::listener("tls_version", "tlsv1.2", Words(tls::version)),
+    O::listener("use_identity_as_username", "false", Flag(|l, v| l.tls.use_identity_as_username = v)),
+    O::listener("use_subject_as_username", "false", Flag(|l, v| l.tls.use_subject_as_username = v)),
     O::listener("use_username_as_clientid", "false", Flag(|l, v| l.use_username_as_clientid = v)).reloaded(),
 
     // Limits and the rules of queueing and retaining.
@@ -140,48 +152,36 @@ pub(super) static OPTIONS: &[O] = &[
     O::global("reload_on_change", "false", Flag(|c, v| c.reload_on_change = v)).reloaded(),
     O::global("set_tcp_nodelay", "true", Flag(|c, v| c.set_tcp_nodelay = v)).reloaded(),
     O::global("sys_interval", "10", Number { min: 0, max: U16, set: |c, v| c.sys_interval = v as u32 }).reloaded(),
+    O::global("websockets_headers_size", "4096", NumberOrNone { min: 256, max: U16, set: |c, v| {
+        c.websockets_headers_size = v.map_or(4096, |v| v as u16);
+    } }).reloaded(),
     O::global("user", "mosquitto", Text(|c, v| c.user = Some(v))).once(),
+
+    // What is kept on disk.
+    O::global("persistence", "false", Flag(|c, v| c.persistence.enabled = v)).aka(&["retained_persistence"]),
+    O::global("persistence_location", "", Path(|c, v| c.persistence.location = Some(v))).once(),
+    O::global("persistence_file", "mosquitto.db", Text(|c, v| c.persistence.file = v)).once(),
+    O::global("persistence_sync", "always", Words(persistence::sync)),
+    O::global("autosave_interval", "1800", Number { min: 0, max: U32, set: |c, v| c.persistence.autosave_interval = v as u32 }),
+    O::global("autosave_on_changes", "false", Flag(|c, v| c.persistence.autosave_on_changes = v)),
 
     // Without effect, in Mosquitto too.
     O::idle("retry_interval", "messages are sent again on reconnect only, in Mosquitto too"),
     O::idle("store_clean_interval", "the message store cleans itself, in Mosquitto too"),
-    O::idle("autosave_interval", "it needs `persistence true`, in Mosquitto too"),
-    O::idle("autosave_on_changes", "it needs `persistence true`, in Mosquitto too"),
-    O::idle("persistence_file", "it needs `persistence true`, in Mosquitto too"),
-    O::idle("persistence_location", "it needs `persistence true`, in Mosquitto too"),
-    O::idle("websockets_headers_size", "it needs a listener with `protocol websockets`, in Mosquitto too"),
-    O::idle("websockets_log_level", "it needs a listener with `protocol websockets`, in Mosquitto too"),
+    O::idle("websockets_log_level", "it is a matter of libwebsockets; `log_type websockets` shows the handshakes"),
+    O::idle("dhparamfile", "all key exchange is by elliptic curves, which need no parameters"),
     O::idle("packet_buffer_size", "buffers take the size that they need"),
 
-    // Not yet: persistence.
-    O::harmless("persistence", Scope::Global, &PERSISTENCE, &["false", "0"]).aka(&["retained_persistence"]),
 
-    // Not yet: TLS and what comes with it.
-    O::refused("cafile", Scope::Listener, &TLS),
-    O::refused("capath", Scope::Listener, &TLS),
-    O::refused("certfile", Scope::Listener, &TLS),
-    O::refused("ciphers", Scope::Listener, &TLS),
-    O::refused("ciphers_tls1.3", Scope::Listener, &TLS),
-    O::refused("crlfile", Scope::Listener, &TLS),
-    O::refused("dhparamfile", Scope::Listener, &TLS),
-    O::harmless("disable_client_cert_date_checks", Scope::Listener, &TLS, &["false", "0"]),
-    O::refused("keyfile", Scope::Listener, &TLS),
-    O::harmless("require_certificate", Scope::Listener, &TLS, &["false", "0"]),
-    O::refused("tls_engine", Scope::Listener, &TLS),
-    O::refused("tls_engine_kpass_sha1", Scope::Listener, &TLS),
-    O::harmless("tls_keyform", Scope::Listener, &TLS, &["pem"]),
-    O::refused("tls_version", Scope::Listener, &TLS),
-    O::harmless("use_identity_as_username", Scope::Listener, &TLS, &["false", "0"]),
-    O::harmless("use_subject_as_username", Scope::Listener, &TLS, &["false", "0"]),
+    // Not yet: keys outside of files, and keys without certificates.
+    O::refused("tls_engine", Scope::Listener, &ENGINE),
+    O::refused("tls_engine_kpass_sha1", Scope::Listener, &ENGINE),
+    O::harmless("tls_keyform", Scope::Listener, &ENGINE, &["pem"]),
     O::refused("psk_file", Scope::Security, &PSK),
     O::refused("psk_hint", Scope::Listener, &PSK),
 
-    // Not yet: other protocols on a listener.
-    O::harmless("protocol", Scope::Listener, &WEBSOCKETS, &["mqtt"]),
-    O::refused("http_dir", Scope::Listener, &WEBSOCKETS),
-    O::refused("websockets_origin", Scope::Listener, &WEBSOCKETS),
-    O::harmless("enable_proxy_protocol", Scope::Listener, &PROXY, &["false", "0"]),
-    O::refused("proxy_protocol_v2_require_tls", Scope::Listener, &PROXY),
+    // Not yet: a web server.
+    O::refused("http_dir", Scope::Listener, &HTTP),
 
     // Not yet: plugins.
     O::refused("auth_opt_*", Scope::Security, &PLUGINS),

@@ -204,6 +204,59 @@ fn a_listener_has_all_its_settings() {
 }
 
 #[test]
+fn a_listener_speaks_what_it_is_told() {
+    let config = parse(
+        "websockets_headers_size 8000\nlistener 9001\nprotocol websockets # browsers\n\
+         websockets_origin http://a.example:8080\nwebsockets_origin https://b.example\n\
+         listener 9002\nprotocol any\nenable_proxy_protocol 2\n\
+         proxy_protocol_v2_require_tls true\nlistener 9003\nprotocol mqtt\n\
+         enable_proxy_protocol 1\n",
+    );
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    assert_eq!(config.websockets_headers_size, 8000);
+    let [browsers, proxied, plain] = &config.listeners[..] else {
+        panic!("three listeners");
+    };
+    assert_eq!(browsers.protocol, Protocol::Websockets);
+    assert_eq!(
+        browsers.websockets_origins,
+        ["http://a.example:8080", "https://b.example"]
+    );
+    assert_eq!(proxied.protocol, Protocol::Any);
+    assert_eq!(proxied.proxy_protocol, Some(2));
+    assert!(proxied.proxy_requires_tls && !plain.proxy_requires_tls);
+    assert_eq!(plain.protocol, Protocol::Mqtt);
+    assert_eq!(plain.proxy_protocol, Some(1));
+    assert!(plain.websockets_origins.is_empty());
+
+    assert_eq!(
+        parse("websockets_headers_size 0").websockets_headers_size,
+        4096
+    );
+    let near = error("listener 1\nprotocol websocket");
+    assert_eq!(near.help.as_deref(), Some("did you mean `websockets`?"));
+    error("listener 1\nenable_proxy_protocol 3");
+}
+
+#[test]
+fn a_listener_without_port_is_a_unix_socket() {
+    let config = parse("listener 0 /run/m.sock # for this machine\nmax_qos 1\nlistener 0 /b\n");
+    assert_eq!(ports(&config), [0, 0]);
+    assert_eq!(config.listeners[0].bind, Bind::Unix("/run/m.sock".into()));
+    assert_eq!(config.listeners[1].bind, Bind::Unix("/b".into()));
+    let ported = error("listener 1883 /run/m.sock");
+    assert_eq!(
+        ported.help.as_deref(),
+        Some("write `listener 0 /run/m.sock`")
+    );
+    let twice = error("listener 0 /a\nlistener 0 /a\n");
+    assert!(
+        twice.message.contains("the path /a is already taken"),
+        "{twice}"
+    );
+}
+
+#[test]
 fn a_mount_point_is_the_beginning_of_topic_names() {
     let wrong = error("listener 1884\nmount_point site/+/\n");
     assert_eq!(wrong.location.to_string(), "m.conf:2:18");
@@ -298,11 +351,11 @@ fn all_mistakes_are_reported_at_once_in_order() {
 fn what_is_not_there_yet_is_refused_with_a_way_out() {
     for text in [
         "persistence true",
-        "listener 8883\ncertfile /c",
-        "listener 9001\nprotocol websockets",
+        "listener 8883\ntls_engine pkcs11",
+        "listener 9001\nprotocol http_api",
+        "listener 9001\nhttp_dir /srv",
         "auth_plugin /x.so",
         "plugin_opt_config_file /x",
-        "listener 0 /run/m.sock",
         "psk_file /p",
         "log_dest dlt",
     ] {

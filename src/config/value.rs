@@ -56,6 +56,8 @@ pub(super) enum Kind<T: 'static> {
     Period(fn(&mut T, Duration)),
     /// One of several words.
     Choice(&'static [&'static str], fn(&mut T, &'static str)),
+    /// What is spoken on a listener: one of several words.
+    Protocol(fn(&mut T, super::Protocol)),
     /// Versions of the protocol, separated by commas or blanks.
     Versions(fn(&mut T, ProtocolVersions)),
     /// A destination of the log: a word, or `file` and a path.
@@ -127,6 +129,10 @@ impl<T: 'static> Kind<T> {
             Self::Choice(words, set) => {
                 let choice = choice(first_word(value), words)?;
                 Ok(Box::new(move |target| set(target, choice)))
+            }
+            Self::Protocol(set) => {
+                let protocol = protocol(first_word(value))?;
+                Ok(Box::new(move |target| set(target, protocol)))
             }
             Self::Versions(set) => {
                 let versions = versions(value)?;
@@ -277,6 +283,25 @@ fn choice(word: &str, words: &'static [&'static str]) -> Result<&'static str, Fa
             );
             Fault::new(word, format!("`{word}` is not known here"), help)
         })
+}
+
+fn protocol(word: &str) -> Result<super::Protocol, Fault> {
+    Ok(match word {
+        "mqtt" => super::Protocol::Mqtt,
+        "websockets" => super::Protocol::Websockets,
+        "any" => super::Protocol::Any,
+        "http_api" => {
+            return Err(Fault::new(
+                word,
+                "this version has no HTTP API yet",
+                "remove this listener; subscribe to `$SYS/#` for its figures",
+            ));
+        }
+        _ => {
+            choice(word, &["mqtt", "websockets", "any"])?;
+            super::Protocol::Mqtt
+        }
+    })
 }
 
 fn versions(value: &str) -> Result<ProtocolVersions, Fault> {

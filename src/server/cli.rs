@@ -16,6 +16,7 @@ use super::signals::Signals;
 use super::{Broker, runtime, systemd};
 use crate::auth::{Access, Acl, Client, LoadError, PasswordFile};
 use crate::config::{Config, LogTypes};
+use crate::transport::tls::ServerCell;
 
 /// What Mosquitto exits with after a start that failed, and after a bad
 /// configuration or command line.
@@ -79,6 +80,16 @@ pub fn command() -> Command {
                 .help(
                     "Check FILE and the files that it names, print what it says in effect, \
                      and end",
+                ),
+        )
+        .arg(
+            Arg::new("tls-keylog")
+                .long("tls-keylog")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help(
+                    "Append the secrets of TLS connections to FILE, with which Wireshark can read \
+                     them",
                 ),
         )
         .arg(
@@ -234,6 +245,7 @@ fn with_arguments(mut config: Config, matches: &ArgMatches) -> Result<Config, St
             .add_loopback_port(*port)
             .map_err(|mistake| mistake.to_string())?;
     }
+    config.tls_keylog = matches.get_one("tls-keylog").cloned();
     if matches.get_flag("verbose") {
         config.log.types = LogTypes::ALL;
     }
@@ -260,6 +272,16 @@ fn test_config(matches: &ArgMatches) -> Result<(), String> {
                 let help = "write the path of a file that this user can read; mqtt-passwd(1) \
                             makes password files";
                 diagnostic.with_help(help).to_string()
+            }));
+        }
+    }
+    for listener in config.listeners.iter().filter(|one| one.tls.is_on()) {
+        if let Err(error) = ServerCell::load(&listener.tls, None) {
+            let file = error.file().unwrap_or(Path::new(""));
+            let mut options = ["certfile", "keyfile", "cafile", "capath", "crlfile"].iter();
+            let place = options.find_map(|option| effective.blame(option, file, error.what()));
+            mistakes.push(place.map_or(error.to_string(), |diagnostic| {
+                diagnostic.with_help(error.help()).to_string()
             }));
         }
     }

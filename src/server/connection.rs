@@ -15,14 +15,20 @@ use super::credentials::Credentials;
 use super::entrance::Entrance;
 use super::exchange::Renewal;
 use super::hub::Hub;
+use super::ingress::{Layers, Origin};
 use crate::auth::Step;
 use crate::broker::{
     Batch, ConnectionId, Core, Ended, Millis, Outlook, Policy, ProofRequest, Work,
 };
 use crate::codec::{Frame, Version};
+use crate::transport::tls::ServerCell;
 
 /// The read buffer of a thread, in bytes; connections have none.
 pub(super) const READ_BUFFER: usize = 64 * 1024;
+
+/// A read from so many bytes on is followed by others' turn. Less than the
+/// whole buffer, because TLS takes some off.
+const LONG_READ: usize = READ_BUFFER / 2;
 
 /// A partial packet up to this size is put in front of the next read; beyond,
 /// the read goes behind it.
@@ -44,6 +50,9 @@ pub(super) struct Door {
     pub(super) policy: Arc<Policy>,
     pub(super) credentials: Credentials,
     pub(super) max_packet_size: u32,
+    pub(super) layers: Layers,
+    /// TLS, where the listener has it.
+    pub(super) tls: Option<ServerCell>,
     /// Whether small packets leave at once.
     pub(super) no_delay: bool,
 }
@@ -54,7 +63,7 @@ pub(super) fn serve<S>(
     hub: Arc<Hub>,
     entrance: Arc<Entrance>,
     stream: S,
-    peer: &str,
+    origin: Origin,
 ) -> impl Future<Output = ()> + use<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -62,7 +71,7 @@ where
     // A reload exchanges the door first and then tells the core.
     let (id, max_packet_size) = hub.enter(None, |core, now| {
         let door = entrance.door();
-        let id = core.open(now, Arc::clone(&door.policy), peer);
+        let id = core.open(now, Arc::clone(&door.policy), &origin.peer);
         (id, door.max_packet_size)
     });
     let mut connection = Connection {
@@ -85,9 +94,10 @@ where
             ended: Some(Ended::ByClient),
         },
     };
+    let identity = origin.identity;
     // Beginning and end are on the heap, to weigh nothing in between.
     async move {
-        let ended = match Box::pin(connection.greet()).await {
+        let ended = match Box::pin(connection.greet(identity)).await {
             Ok(()) => poll_fn(|context| connection.poll(context)).await,
             Err(error) => Err(error),
         };
@@ -160,7 +170,7 @@ pub(super) struct Connection<S> {
 enum Read {
     /// The socket is empty; it wakes us.
     Drained,
-    /// The buffer was full: others first, then us again.
+    /// There was much to read: others first, then us again.
     Again,
     /// It stopped, or didn't begin, for a pause; nothing else wakes us after it.
     Paused,
@@ -272,7 +282,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn read(&mut self, context: &mut Context<'_>, taken: &mut bool) -> io::Result<Read> {
         loop {
-            let (count, full) = match self.read_once(context, taken)? {
+            let (count, long) = match self.read_once(context, taken)? {
                 Poll::Pending => return Ok(Read::Drained),
                 Poll::Ready(outcome) => outcome,
             };
@@ -282,14 +292,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if self.paused || self.closing {
                 return Ok(Read::Paused);
             }
-            if full {
+            if long {
                 return Ok(Read::Again);
             }
         }
     }
 
     /// One read and its effect in the core. Returns the number of bytes and
-    /// whether they filled the buffer.
+    /// whether it is others' turn now.
     fn read_once(
         &mut self,
         context: &mut Context<'_>,
@@ -309,7 +319,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let count = target.filled().len();
             self.partial.clear();
             *taken = self.process(&buffer[..kept + count]);
-            Ok(Poll::Ready((count, count == READ_BUFFER)))
+            Ok(Poll::Ready((count, count >= LONG_READ)))
         })
     }
 
@@ -340,7 +350,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         } else {
             *taken = self.process(&bytes);
         }
-        Ok(Poll::Ready((count, count == READ_BUFFER)))
+        Ok(Poll::Ready((count, count >= LONG_READ)))
     }
 
     /// Hands the packets in `bytes` to the core and keeps what is left. True:
@@ -405,7 +415,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.closing = outlook.close;
     }
 
-    /// Writes as much as the socket takes.
+    /// Writes as much as the stream takes.
     fn flush(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         while self.written < self.writing.len() {
             let bytes = &self.writing[self.written..];
@@ -416,6 +426,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         if !self.writing.is_empty() {
+            // A layer below may keep bytes that the socket didn't take.
+            match Pin::new(&mut self.stream).poll_flush(context) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(outcome) => outcome?,
+            }
             SPENT.set(Some(std::mem::take(&mut self.writing)));
             self.written = 0;
         }
@@ -442,6 +457,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         while !self.writing.is_empty() {
             let bytes = &self.writing[self.written..];
             self.stream.write_all(bytes).await?;
+            self.stream.flush().await?;
             self.take();
         }
         self.stream.shutdown().await

@@ -14,6 +14,7 @@ use crate::broker::{self, Decision};
 use crate::codec::{
     Connect, DecodeError, Frame, Packet, ReasonCode, RefusedConnect, Side, Version,
 };
+use crate::transport::tls::Identity;
 
 /// How long a connection may take for its CONNECT, and the most that CONNECT
 /// may weigh in bytes: the longest strings that it can carry.
@@ -24,10 +25,11 @@ const MAX_CONNECT: usize = 512 * 1024;
 const EARLY: usize = 4 * 1024;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// Reads CONNECT, checks the credentials, lets the core answer.
-    pub(super) async fn greet(&mut self) -> io::Result<()> {
+    /// Reads CONNECT, checks the credentials, lets the core answer. A name that
+    /// the layers below MQTT know goes before the one in CONNECT.
+    pub(super) async fn greet(&mut self, identity: Identity) -> io::Result<()> {
         let why = match timeout(CONNECT_TIMEOUT, self.read_connect()).await {
-            Ok(Ok(Ok(packet))) => return self.meet(&packet).await,
+            Ok(Ok(Ok(packet))) => return self.meet(&packet, &identity).await,
             Ok(Ok(Err(why))) => why,
             Ok(Err(error)) => return Err(error),
             Err(_) => "no CONNECT in time",
@@ -37,7 +39,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    async fn meet(&mut self, packet: &[u8]) -> io::Result<()> {
+    async fn meet(&mut self, packet: &[u8], identity: &Identity) -> io::Result<()> {
         self.enter(|core, _| core.count_received(packet.len()));
         let Ok(Some(frame)) = Frame::split(packet, usize::MAX) else {
             return Err(io::ErrorKind::InvalidData.into());
@@ -48,16 +50,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.enter(|core, now| core.refuse_connect(now, id, &refused));
                 Ok(())
             }
-            Ok(connect) => match crate::property!(connect.properties, AuthenticationMethod) {
-                None => loop {
-                    let door = self.entrance.door();
-                    let decision = self.unless_gone(door.credentials.check(&connect)).await?;
-                    if self.introduce(&door, &connect, decision)? {
-                        return Ok(());
-                    }
-                },
-                Some(method) => self.examine(&connect, method).await,
+            Ok(mut connect) => match identity {
+                Identity::Unasked => self.authenticate(&connect).await,
+                Identity::Missing => self.introduce_anyway(&connect, Decision::Denied),
+                Identity::Name(name) => {
+                    connect.username = Some(name);
+                    self.introduce_anyway(&connect, Decision::Allowed)
+                }
             },
+        }
+    }
+
+    /// Finds out who the client is by what it says of itself.
+    async fn authenticate(&mut self, connect: &Connect<'_>) -> io::Result<()> {
+        match crate::property!(connect.properties, AuthenticationMethod) {
+            None => loop {
+                let door = self.entrance.door();
+                let decision = self.unless_gone(door.credentials.check(connect)).await?;
+                if self.introduce(&door, connect, decision)? {
+                    return Ok(());
+                }
+            },
+            Some(method) => self.examine(connect, method).await,
         }
     }
 

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
 use super::exchange::Methods;
 use super::log::Logger;
 use super::process;
-use crate::broker::{ConnectionId, Core, Millis};
+use crate::broker::{ConnectionId, Core, Group, Millis};
 use crate::config::LogType;
+use crate::store::WallMillis;
 
 /// How often the memory in use is looked at, at most.
 const MEASURE: Duration = Duration::from_millis(500);
@@ -26,6 +27,23 @@ pub(super) struct Hub {
     methods: Methods,
     /// Tells the timer task of a deadline before the one it sleeps for.
     earlier: Notify,
+    /// Tells the store's thread of work.
+    store_work: Condvar,
+}
+
+/// What the store's thread has to do next.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// To commit and to read.
+    Group(Group),
+    /// To save, because somebody asks for it.
+    Save,
+    /// To bring to the disk what was committed.
+    Due,
+    /// Nothing that is urgent.
+    Nothing,
+    /// To end.
+    End,
 }
 
 #[derive(Debug)]
@@ -35,6 +53,9 @@ struct State {
     wakers: Vec<Option<(ConnectionId, Waker)>>,
     /// The deadline that the timer task sleeps for.
     armed: Millis,
+    /// The store shall save, or end.
+    save: bool,
+    end_store: bool,
 }
 
 impl Hub {
@@ -43,6 +64,8 @@ impl Hub {
             core,
             wakers: Vec::new(),
             armed: 0,
+            save: false,
+            end_store: false,
         });
         Self {
             state,
@@ -50,6 +73,7 @@ impl Hub {
             logger,
             methods: Methods::default(),
             earlier: Notify::new(),
+            store_work: Condvar::new(),
         }
     }
 
@@ -131,6 +155,7 @@ impl Hub {
         let deadline = state.core.next_deadline().unwrap_or(Millis::MAX);
         let earlier = deadline < state.armed;
         state.armed = state.armed.min(deadline);
+        let store_work = state.core.has_store_work();
         drop(guard);
 
         woken.into_iter().for_each(Waker::wake);
@@ -140,7 +165,66 @@ impl Hub {
         if earlier {
             self.earlier.notify_one();
         }
+        if store_work {
+            self.store_work.notify_one();
+        }
         result
+    }
+
+    /// Waits for work for the store: no longer than until `due`, and not at all
+    /// where it is `untidy`, because there is something to do meanwhile. `wall`
+    /// is the system's clock.
+    pub(super) fn next_store_work(
+        &self,
+        untidy: bool,
+        due: Option<Instant>,
+        wall: WallMillis,
+    ) -> Next {
+        let mut state = self.state.lock();
+        loop {
+            let now = self.now();
+            if let Some(group) = state.core.take_group(now, wall) {
+                return Next::Group(group);
+            }
+            if std::mem::take(&mut state.save) {
+                return Next::Save;
+            }
+            if state.end_store {
+                return Next::End;
+            }
+            if untidy {
+                return Next::Nothing;
+            }
+            match due {
+                Some(due) => {
+                    if self.store_work.wait_until(&mut state, due).timed_out() {
+                        return Next::Due;
+                    }
+                }
+                None => self.store_work.wait(&mut state),
+            }
+        }
+    }
+
+    /// Has the store save now.
+    pub(super) fn save(&self) {
+        self.state.lock().save = true;
+        self.store_work.notify_one();
+    }
+
+    /// Has the store end when everything is kept.
+    pub(super) fn end_store(&self) {
+        self.state.lock().end_store = true;
+        self.store_work.notify_one();
+    }
+
+    /// Waits; true if the store shall end meanwhile.
+    pub(super) fn store_ends_within(&self, patience: Duration) -> bool {
+        let mut state = self.state.lock();
+        if !state.end_store {
+            self.store_work.wait_for(&mut state, patience);
+        }
+        state.end_store
     }
 
     /// Notes whom to wake for a connection.

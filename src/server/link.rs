@@ -8,6 +8,7 @@ use super::connection::{Door, serve};
 use super::credentials::Credentials;
 use super::entrance::Entrance;
 use super::hub::Hub;
+use super::ingress::{Layers, Origin};
 use crate::broker::Policy;
 use crate::client::{Client, ConnectError, ConnectOptions};
 use crate::codec::Version;
@@ -52,9 +53,12 @@ impl Links {
             credentials: Credentials::trusting(),
             max_packet_size: u32::MAX,
             no_delay: false,
+            layers: Layers::none(),
+            tls: None,
         });
         let entrance = Arc::new(entrance);
-        tokio::spawn(serve(Arc::clone(&self.0), entrance, ours, "this process"));
+        let origin = Origin::of("this process".to_owned());
+        tokio::spawn(serve(Arc::clone(&self.0), entrance, ours, origin));
         theirs
     }
 }

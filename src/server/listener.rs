@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,22 +11,109 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::entrance::Entrance;
 use super::hub::Hub;
 use super::ingress::{Origin, admit};
-use crate::config::{Bind, Listener, LogType, SocketDomain};
+use super::unix::{self, SocketFile};
+use crate::config::{self, Bind, Listener, LogType, SocketDomain};
+use crate::transport::Stream;
 
 /// Connections that the system may keep until they are accepted.
-const BACKLOG: i32 = 1024;
+pub(super) const BACKLOG: i32 = 1024;
 
 /// How long to wait when the system has no descriptor for a connection, and
 /// how long until that is told again.
 const PAUSE: Duration = Duration::from_millis(100);
 const SILENCE: Duration = Duration::from_secs(60);
 
+/// A socket that listens.
+#[derive(Debug)]
+pub(super) enum Listening {
+    Tcp(TcpListener),
+    Unix(UnixListener, SocketFile),
+}
+
+impl Listening {
+    /// The address of a TCP socket.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(socket) => socket.local_addr().ok(),
+            Self::Unix(..) => None,
+        }
+    }
+
+    /// What the log says when it is open, in Mosquitto's words.
+    pub(super) fn opening(&self, protocol: config::Protocol) -> String {
+        match self {
+            Self::Unix(_, file) => {
+                format!(
+                    "Opening unix listen socket on path {}.",
+                    file.path.display()
+                )
+            }
+            Self::Tcp(socket) => {
+                let address = socket.local_addr().ok();
+                let kind = match address {
+                    _ if protocol == config::Protocol::Websockets => "websockets",
+                    Some(SocketAddr::V6(_)) => "ipv6",
+                    _ => "ipv4",
+                };
+                let port = address.map_or(0, |address| address.port());
+                format!("Opening {kind} listen socket on port {port}.")
+            }
+        }
+    }
+
+    /// Hands the socket to the runtime.
+    ///
+    /// # Errors
+    /// The runtime cannot take it over.
+    pub(super) fn into_acceptor(self) -> io::Result<Acceptor> {
+        Ok(match self {
+            Self::Tcp(socket) => Acceptor::Tcp(tokio::net::TcpListener::from_std(socket)?),
+            Self::Unix(socket, file) => {
+                Acceptor::Unix(tokio::net::UnixListener::from_std(socket)?, file)
+            }
+        })
+    }
+}
+
+/// A socket that accepts connections.
+#[derive(Debug)]
+pub(super) enum Acceptor {
+    Tcp(tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener, SocketFile),
+}
+
+impl Acceptor {
+    async fn next(&self) -> io::Result<(Stream, Origin)> {
+        match self {
+            Self::Tcp(socket) => {
+                let (stream, peer) = socket.accept().await?;
+                let peer = peer.to_string();
+                Ok((stream.into(), Origin::of(peer)))
+            }
+            Self::Unix(socket, file) => {
+                let (stream, _) = socket.accept().await?;
+                // A client's end has no name; Mosquitto shows ours.
+                let peer = format!("{}:0", file.path.display());
+                Ok((stream.into(), Origin::of(peer)))
+            }
+        }
+    }
+}
+
 /// Opens the sockets of a listener: one for each address that it means. The
-/// notices tell what was left out.
+/// notices tell what was left out. A Unix socket is made for `user`, whom the
+/// broker becomes.
 ///
 /// # Errors
 /// No address could be bound; the words name address and remedy.
-pub(super) fn bind(listener: &Listener) -> Result<(Vec<TcpListener>, Vec<String>), String> {
+pub(super) fn bind(
+    listener: &Listener,
+    user: Option<&str>,
+) -> Result<(Vec<Listening>, Vec<String>), String> {
+    if let Bind::Unix(path) = &listener.bind {
+        let (socket, file) = unix::bind(path, user)?;
+        return Ok((vec![Listening::Unix(socket, file)], Vec::new()));
+    }
     let addresses = addresses(listener)?;
     // Port 0 asks the system for one: the same for all addresses.
     let mut port = listener.port;
@@ -35,7 +123,7 @@ pub(super) fn bind(listener: &Listener) -> Result<(Vec<TcpListener>, Vec<String>
         match bind_one(address, listener.bind_interface.as_deref()) {
             Ok(socket) => {
                 port = socket.local_addr().map_or(port, |bound| bound.port());
-                sockets.push(socket);
+                sockets.push(Listening::Tcp(socket));
             }
             Err(error) if ip.is_ipv6() && is_missing(&error) => {
                 notices.push(format!(
@@ -69,7 +157,7 @@ pub(super) fn choose(sockets: &mut Vec<TcpListener>, listener: &Listener) -> Vec
 pub(super) fn adopt(
     sockets: Vec<TcpListener>,
     local_only: bool,
-) -> Result<(Vec<TcpListener>, Vec<String>), String> {
+) -> Result<(Vec<Listening>, Vec<String>), String> {
     for socket in &sockets {
         let address = socket.local_addr().map_err(|error| error.to_string())?;
         if local_only && !address.ip().is_loopback() {
@@ -84,6 +172,7 @@ pub(super) fn adopt(
             .set_nonblocking(true)
             .map_err(|error| error.to_string())?;
     }
+    let sockets = sockets.into_iter().map(Listening::Tcp).collect();
     Ok((sockets, Vec::new()))
 }
 
@@ -99,6 +188,7 @@ fn addresses(listener: &Listener) -> Result<Vec<IpAddr>, String> {
             ips.dedup();
             ips
         }
+        Bind::Unix(_) => Vec::new(),
     };
     Ok(all
         .into_iter()
@@ -167,25 +257,19 @@ fn explain(address: SocketAddr, error: &io::Error) -> String {
 }
 
 /// Accepts connections for ever.
-pub(super) async fn accept(
-    hub: Arc<Hub>,
-    entrance: Arc<Entrance>,
-    listener: tokio::net::TcpListener,
-) {
+pub(super) async fn accept(hub: Arc<Hub>, entrance: Arc<Entrance>, acceptor: Acceptor) {
     let mut told: Option<Instant> = None;
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                if entrance.door().no_delay
-                    && let Err(error) = stream.set_nodelay(true)
+        match acceptor.next().await {
+            Ok((stream, origin)) => {
+                if let Stream::Tcp(tcp) = &stream
+                    && entrance.door().no_delay
+                    && let Err(error) = tcp.set_nodelay(true)
                 {
-                    hub.log(LogType::Debug, &format!("TCP_NODELAY for {peer}: {error}"));
+                    let line = format!("TCP_NODELAY for {}: {error}", origin.peer);
+                    hub.log(LogType::Debug, &line);
                 }
-                let (hub, entrance) = (Arc::clone(&hub), Arc::clone(&entrance));
-                let origin = Origin {
-                    peer: peer.to_string(),
-                };
-                tokio::spawn(admit(hub, entrance, stream.into(), origin));
+                admit(Arc::clone(&hub), Arc::clone(&entrance), stream, origin);
             }
             // It went away while it waited for us; others wait still.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}

@@ -6,6 +6,7 @@
 //! | `hub.rs` | the core behind its lock, wake-ups, time |
 //! | `listener.rs` | sockets that accept |
 //! | `entrance.rs` | the door of a listener, which a reload exchanges |
+//! | `unix.rs` | Unix domain sockets among them |
 //! | `ingress.rs` | the layers between socket and MQTT |
 //! | `greeting.rs` | a connection before its session |
 //! | `connection.rs` | one connection's bytes |
@@ -16,6 +17,7 @@
 //! | `log.rs` | lines to the destinations of `log_dest` |
 //! | `reload.rs`, `watch.rs` | the configuration taken anew; files that change |
 //! | `signals.rs`, `systemd.rs` | what the system says, and what it is told |
+//! | `persistence.rs` | the thread between core and store |
 //! | `process.rs` | daemon, pid file, privileges |
 //! | `check_acl.rs` | `--check-acl`: what a client may do, and why |
 //! | `cli.rs` | the command line of `mqtt-broker` |
@@ -32,6 +34,7 @@ mod ingress;
 mod link;
 mod listener;
 mod log;
+mod persistence;
 mod process;
 mod recent;
 mod reload;
@@ -39,6 +42,7 @@ mod signals;
 mod systemd;
 #[cfg(test)]
 mod tests;
+mod unix;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -55,13 +59,17 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::auth::{Acl, Method, permissions};
 use crate::broker::{Core, Policy, Settings};
 use crate::client::{Client, ConnectError};
-use crate::config::{Config, Listener, LogType};
+use crate::config::{self, Config, Listener, LogType};
+use crate::transport::tls::ServerCell;
 use connection::Door;
 use credentials::Credentials;
 use entrance::Entrance;
 use hub::Hub;
+use ingress::Layers;
 pub use link::{Link, Links};
+use listener::Listening;
 use log::Logger;
+use persistence::Persistence;
 use reload::{Control, Place, Source, Way};
 
 /// How long clients get to read that the broker ends.
@@ -85,8 +93,9 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub struct Broker {
     hub: Arc<Hub>,
     control: Arc<Control>,
-    sockets: Vec<(Arc<Entrance>, Vec<TcpListener>)>,
+    sockets: Vec<(Arc<Entrance>, Vec<Listening>)>,
     addresses: Vec<SocketAddr>,
+    persistence: config::Persistence,
 }
 
 /// Why a broker cannot start. The words name the cause and the remedy.
@@ -102,7 +111,9 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 impl Broker {
-    /// Opens the log, reads password and ACL files, and listens.
+    /// Opens the log, reads the files of the listeners (users, rules,
+    /// certificates), and listens. The pass phrase of an encrypted key is asked
+    /// for on the terminal.
     ///
     /// # Errors
     /// The first thing that failed, with its remedy.
@@ -140,12 +151,20 @@ impl Broker {
             let door = door(number, listener, &config, Arc::clone(&hashing), &logger)?;
             let given = listener::choose(&mut inherited, listener);
             let (sockets, notices) = if given.is_empty() {
-                listener::bind(listener).map_err(StartError)?
+                listener::bind(listener, config.user.as_deref()).map_err(StartError)?
             } else {
                 listener::adopt(given, config.local_only).map_err(StartError)?
             };
             for notice in notices {
                 logger.write(LogType::Notice, &notice);
+            }
+            let mut lines: Vec<_> = sockets
+                .iter()
+                .map(|socket| socket.opening(listener.protocol))
+                .collect();
+            lines.dedup();
+            for line in &lines {
+                start(line);
             }
             let entrance = Arc::new(Entrance::new(door));
             ways.push(Way {
@@ -165,27 +184,20 @@ impl Broker {
             logger.write(LogType::Warning, &text);
         }
         let sockets = all.iter().flat_map(|(_, sockets)| sockets);
-        let addresses: Vec<_> = sockets
-            .filter_map(|socket| socket.local_addr().ok())
-            .collect();
-        for address in &addresses {
-            let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };
-            start(&format!(
-                "Opening {family} listen socket on port {}.",
-                address.port()
-            ));
-        }
+        let addresses = sockets.filter_map(Listening::address).collect();
         let mut core = Core::new(settings(&config, &logger), 0);
         for way in &ways {
             core.set_policy(Arc::clone(&way.entrance.door().policy));
         }
         let hub = Arc::new(Hub::new(core, Instant::now(), logger));
+        let persistence = config.persistence.clone();
         let control = Control::new(Arc::clone(&hub), hashing, ways, config, source);
         Ok(Self {
             hub,
             control: Arc::new(control),
             sockets: all,
             addresses,
+            persistence,
         })
     }
 
@@ -196,8 +208,8 @@ impl Broker {
         self
     }
 
-    /// The addresses that accept connections. A listener on port 0 shows here
-    /// which port the system gave it.
+    /// The addresses that accept connections, without Unix sockets. A listener
+    /// on port 0 shows here which port the system gave it.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
@@ -219,15 +231,21 @@ impl Broker {
     /// A socket that the runtime cannot take over.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
         self.hub.logger().start().map_err(StartError)?;
+        let persistence = self
+            .persistence
+            .enabled
+            .then(|| Persistence::start(&self.hub, &self.persistence))
+            .transpose()?;
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(Arc::clone(&self.hub).keep_time());
         tasks.spawn(watch::watch(Arc::clone(&self.control)));
         for (entrance, sockets) in self.sockets {
             for socket in sockets {
-                let socket = tokio::net::TcpListener::from_std(socket)
+                let acceptor = socket
+                    .into_acceptor()
                     .map_err(|error| StartError(format!("cannot use a socket: {error}")))?;
                 let (hub, entrance) = (Arc::clone(&self.hub), Arc::clone(&entrance));
-                tasks.spawn(listener::accept(hub, entrance, socket));
+                tasks.spawn(listener::accept(hub, entrance, acceptor));
             }
         }
         self.hub.log(LogType::Information, "moustique is running");
@@ -235,6 +253,9 @@ impl Broker {
         self.hub.log(LogType::Information, "moustique is ending");
         tasks.shutdown().await;
         self.hub.say_goodbye(GOODBYE).await;
+        if let Some(persistence) = persistence {
+            persistence.finish();
+        }
         Ok(())
     }
 
@@ -393,11 +414,17 @@ fn door(
         acl: acl.map(Arc::new),
         acl_check_subscribe: listener.security.acl_check_subscribe,
     };
+    let tls = listener.tls.is_on().then(|| {
+        ServerCell::load(&listener.tls, config.tls_keylog.as_deref())
+            .map_err(|error| StartError(format!("TLS on port {}: {error}", listener.port)))
+    });
     Ok(Door {
         policy: Arc::new(policy),
         credentials: Credentials::load(&listener.security, hashing).map_err(fail)?,
         max_packet_size: config.limits.max_packet_size,
         no_delay: config.set_tcp_nodelay,
+        layers: Layers::new(listener, config),
+        tls: tls.transpose()?,
     })
 }
 

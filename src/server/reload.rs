@@ -31,6 +31,7 @@ pub(super) struct Control {
     entrances: Vec<Way>,
     /// What a reload cannot change, as it was at the start.
     fixed: Vec<(&'static str, String)>,
+    is_persistent: bool,
     source: Option<Source>,
     state: Mutex<State>,
     /// The configuration was taken anew.
@@ -80,6 +81,7 @@ impl fmt::Display for Place {
             Bind::Any => {}
             Bind::Loopback => f.write_str(" localhost")?,
             Bind::Host(host) => write!(f, " {host}")?,
+            Bind::Unix(path) => write!(f, " {}", path.display())?,
         }
         f.write_str("`")
     }
@@ -91,6 +93,7 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
     vec![
         ("user", format!("{:?}", config.user)),
         ("pid_file", format!("{:?}", config.pid_file)),
+        ("persistence", format!("{:?}", config.persistence)),
     ]
 }
 
@@ -108,10 +111,16 @@ impl Control {
             hashing,
             entrances,
             fixed: fixed(&config),
+            is_persistent: config.persistence.enabled,
             source,
             state: Mutex::new(State { config, seen }),
             changed: Notify::new(),
         }
+    }
+
+    /// Whether anything is kept on disk.
+    pub(super) fn is_persistent(&self) -> bool {
+        self.is_persistent
     }
 
     pub(super) fn hub(&self) -> &Arc<Hub> {

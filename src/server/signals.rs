@@ -58,8 +58,12 @@ impl Signals {
                     .await;
                 }
                 _ = self.user1.recv() => {
-                    let text = "SIGUSR1: there is nothing to save, persistence is off.";
-                    hub.log(LogType::Notice, text);
+                    if control.is_persistent() {
+                        hub.save();
+                    } else {
+                        let text = "SIGUSR1: there is nothing to save, persistence is off.";
+                        hub.log(LogType::Notice, text);
+                    }
                 }
                 _ = self.user2.recv() => {
                     let hub = Arc::clone(&hub);

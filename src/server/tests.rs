@@ -17,6 +17,8 @@ use super::connection::{Door, serve};
 use super::credentials::Credentials;
 use super::entrance::Entrance;
 use super::hub::Hub;
+use super::ingress::Layers;
+use super::ingress::Origin;
 use super::log::Logger;
 use crate::auth::{Algorithm, PasswordHash};
 use crate::broker::{Core, Policy, Settings};
@@ -46,6 +48,8 @@ fn hub() -> Result<(Arc<Hub>, Arc<Entrance>), String> {
         policy: Arc::new(Policy::default()),
         credentials: Credentials::trusting(),
         max_packet_size: 1_000_000,
+        layers: Layers::none(),
+        tls: None,
         no_delay: false,
     };
     Ok((Arc::new(hub), Arc::new(Entrance::new(door))))
@@ -60,7 +64,7 @@ impl Client {
     /// A connection with room for so many bytes on their way.
     fn open(hub: &Arc<Hub>, door: &Arc<Entrance>, pipe: usize) -> Self {
         let (stream, theirs) = tokio::io::duplex(pipe);
-        let served = serve(Arc::clone(hub), Arc::clone(door), theirs, "test");
+        let served = serve(Arc::clone(hub), Arc::clone(door), theirs, Origin::default());
         let served = tokio::spawn(served);
         Self { stream, served }
     }
@@ -133,7 +137,7 @@ impl AsyncWrite for Script {
 async fn what_several_reads_in_one_go_ask_for_is_answered() {
     let (hub, door) = hub().unwrap();
     let (script, written) = Script::new(&[&connect(b'a'), &PINGREQ, &PINGREQ, &PINGREQ]);
-    let served = serve(hub, door, script, "test");
+    let served = serve(hub, door, script, Origin::default());
     // Nobody wakes it: what is left undone now stays undone.
     assert!(timeout(Duration::from_secs(60), served).await.is_err());
     assert_eq!(
@@ -149,7 +153,13 @@ async fn a_client_that_sends_no_more_gets_its_answers() {
         let chunks: Vec<_> = chunks.iter().map(Vec::as_slice).collect();
         let (mut script, written) = Script::new(&chunks);
         script.ends = true;
-        serve(Arc::clone(&hub), Arc::clone(&door), script, "test").await;
+        serve(
+            Arc::clone(&hub),
+            Arc::clone(&door),
+            script,
+            Origin::default(),
+        )
+        .await;
         let answers = [&CONNACK[..], &PINGRESP].concat();
         assert_eq!(*written.lock(), answers[..2 + 2 * chunks.len()]);
     }
@@ -165,12 +175,24 @@ async fn a_goodbye_before_the_connection_breaks_counts() {
 
     let (mut script, _) = Script::new(&[&connect(b'a'), &PINGREQ, &DISCONNECT]);
     script.breaks_after = CONNACK.len();
-    serve(Arc::clone(&hub), Arc::clone(&door), script, "test").await;
+    serve(
+        Arc::clone(&hub),
+        Arc::clone(&door),
+        script,
+        Origin::default(),
+    )
+    .await;
     heir.ask(&PINGREQ, &PINGRESP).await; // and no will before it
 
     let (mut script, _) = Script::new(&[&connect(b'a'), &PINGREQ]);
     script.breaks_after = CONNACK.len();
-    serve(Arc::clone(&hub), Arc::clone(&door), script, "test").await;
+    serve(
+        Arc::clone(&hub),
+        Arc::clone(&door),
+        script,
+        Origin::default(),
+    )
+    .await;
     heir.ask(&[], &[0x30, 4, 0, 1, b'w', b'!']).await;
 }
 
@@ -230,7 +252,7 @@ async fn an_idle_connection_is_small() {
     let (hub, door) = hub().unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap());
-    let size = size_of_val(&serve(hub, door, stream.await.unwrap(), "test"));
+    let size = size_of_val(&serve(hub, door, stream.await.unwrap(), Origin::default()));
     assert!(size <= 256, "the future of a connection takes {size} bytes");
 }
 
@@ -260,6 +282,8 @@ fn door_for_ann(password: &str, gate: &Arc<Semaphore>) -> Arc<Entrance> {
         policy: Arc::new(Policy::default()),
         credentials: Credentials::load(&security, Arc::clone(gate)).unwrap(),
         max_packet_size: 1_000_000,
+        layers: Layers::none(),
+        tls: None,
         no_delay: false,
     }))
 }

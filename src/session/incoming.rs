@@ -73,6 +73,18 @@ impl Incoming {
         Received::New
     }
 
+    /// Puts an identifier back that a store kept.
+    pub fn restore(&mut self, id: u16, fingerprint: u64) {
+        self.unreleased.insert(
+            id,
+            Unreleased {
+                fingerprint,
+                repeated: false,
+                current: false,
+            },
+        );
+    }
+
     /// PUBREL: the identifier is free again. False: it was not in use.
     pub fn pubrel(&mut self, id: u16) -> bool {
         let message = self.unreleased.remove(&id);

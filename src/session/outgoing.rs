@@ -358,6 +358,29 @@ impl<M> Outgoing<M> {
         })
     }
 
+    /// Puts a message back in flight that a store kept. Called in the order of
+    /// sending; [`resume`](Self::resume) sends them again.
+    pub fn restore(&mut self, id: u16, message: M, qos: QoS, size: usize) {
+        let stage = match qos {
+            QoS::ExactlyOnce => Stage::AwaitsPubRec(message),
+            _ => Stage::AwaitsPubAck(message),
+        };
+        self.restore_stage(id, stage, size);
+    }
+
+    /// The same for a message of QoS 2 whose PUBREC had come.
+    pub fn restore_received(&mut self, id: u16) {
+        self.restore_stage(id, Stage::AwaitsPubComp, 0);
+    }
+
+    fn restore_stage(&mut self, id: u16, stage: Stage<M>, size: usize) {
+        let order = self.next_order;
+        self.next_order += 1;
+        self.last_id = id;
+        self.bytes += size;
+        self.inflight.insert(id, Inflight { order, size, stage });
+    }
+
     /// Ends the session: gives back what was never delivered for certain, the
     /// packets in flight at QoS 1 first, then the queue, in order.
     pub fn into_undelivered(self) -> impl Iterator<Item = M> {

@@ -272,6 +272,7 @@ impl Writer {
         self.option(publication.expires, Self::u64);
         self.option(publication.client_id.as_deref(), Self::text);
         self.option(publication.username.as_deref(), Self::text);
+        self.u32(publication.listener);
     }
 }
 
@@ -351,6 +352,7 @@ impl<'a> Reader<'a> {
             expires: self.option(Self::u64)?,
             client_id: self.option(|r| r.text().map(Into::into))?,
             username: self.option(|r| r.text().map(Into::into))?,
+            listener: self.u32()?,
         })
     }
 }

@@ -37,6 +37,11 @@ impl StoreError {
         }
     }
 
+    /// The store is not open.
+    pub fn closed() -> Self {
+        Self::new(ErrorKind::Failed, "it is closed")
+    }
+
     pub(super) fn damaged(what: impl Into<String>) -> Self {
         Self::new(ErrorKind::Damaged, what)
     }

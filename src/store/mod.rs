@@ -18,7 +18,6 @@
 //! | `keys.rs`, `encoding.rs` | the form of keys and of values |
 //! | `opening.rs` | opening, and what happens to damaged files |
 //! | `journal.rs` | a look at the engine's journal before it is opened |
-//! | `committer.rs` | the thread that commits in groups |
 //! | `memory.rs` | a store that simulates crashes, for tests of its callers |
 //! | `import.rs` | Mosquitto's `mosquitto.db` as records |
 //! | `error.rs` | what can go wrong, with the remedy |
@@ -26,7 +25,6 @@
 //! Times are milliseconds of the wall clock since 1970 (UTC).
 
 mod changes;
-mod committer;
 mod disk;
 mod encoding;
 mod error;
@@ -39,7 +37,6 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use committer::{Committer, Event, SyncMode};
 pub use disk::Disk;
 pub use error::{ErrorKind, StoreError};
 pub use memory::Memory;

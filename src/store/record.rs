@@ -170,6 +170,8 @@ pub struct Publication {
     pub client_id: Option<Arc<str>>,
     /// The user name of that client.
     pub username: Option<Arc<str>>,
+    /// The number of the listener that it came by.
+    pub listener: u32,
 }
 
 /// A publication on its way to one session.
@@ -212,7 +214,7 @@ pub struct Queued {
 
 /// How much of a queue is read at once. At least one delivery is, if there is
 /// one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Portion {
     /// No more deliveries than that.
     pub deliveries: usize,

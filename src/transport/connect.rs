@@ -4,10 +4,17 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio::net::{TcpSocket, UnixStream, lookup_host};
+use tokio::time::timeout;
 
-use super::Stream;
+use super::socks::{self, Proxy};
+use super::tls::Connector;
+use super::{Stream, websocket};
+
+/// How long the server, or a proxy, may take for the handshake of a layer.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,23 +33,97 @@ pub enum Endpoint {
     Unix(PathBuf),
 }
 
-/// Connects to `endpoint`. Every address of a host name is tried in turn, in
-/// the order of the resolver, until one answers.
-///
-/// # Errors
-/// The error of the last address that was tried, or one for which
-/// [`is_lookup_error`] is true.
-pub async fn connect(endpoint: &Endpoint) -> io::Result<Stream> {
-    match endpoint {
-        Endpoint::Unix(path) => Ok(UnixStream::connect(path).await?.into()),
-        Endpoint::Tcp { host, port, bind } => {
-            let local = match bind {
-                Some(name) => resolve(name, 0).await?,
-                None => Vec::new(),
-            };
-            connect_tcp(&resolve(host, *port).await?, &local).await
+impl Endpoint {
+    /// Host and port as they stand in a URL.
+    fn name(&self) -> String {
+        match self {
+            Self::Unix(_) => "localhost".to_owned(),
+            Self::Tcp { host, port, .. } if host.contains(':') && !host.starts_with('[') => {
+                format!("[{host}]:{port}")
+            }
+            Self::Tcp { host, port, .. } => format!("{host}:{port}"),
         }
     }
+
+    /// The name or address by which a certificate knows the server. A Unix
+    /// socket is on this machine.
+    fn host(&self) -> &str {
+        match self {
+            Self::Tcp { host, .. } => without_brackets(host),
+            Self::Unix(_) => "localhost",
+        }
+    }
+}
+
+/// A server, and the layers that lead to it.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Where it listens.
+    pub endpoint: Endpoint,
+    /// The proxy on the way to a TCP port.
+    pub proxy: Option<Proxy>,
+    /// TLS over the socket; none: what is sent can be read on the way.
+    pub tls: Option<Connector>,
+    /// The path of the WebSocket connection that carries MQTT, if one does.
+    pub websocket: Option<String>,
+}
+
+impl From<Endpoint> for Target {
+    /// Plain MQTT, without any layer.
+    fn from(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            proxy: None,
+            tls: None,
+            websocket: None,
+        }
+    }
+}
+
+/// Connects to `target`: the socket first, then its layers from the lowest to
+/// the one that carries MQTT.
+///
+/// # Errors
+/// The error of the layer that failed; [`is_lookup_error`] tells whether it
+/// was the name of the host, [`super::tls::TlsFailure::of`] whether it was TLS.
+pub async fn connect(target: &Target) -> io::Result<Stream> {
+    let mut stream = reach(target).await?;
+    if let Some(tls) = &target.tls {
+        stream = in_time(tls.connect(stream, target.endpoint.host())).await?;
+    }
+    if let Some(path) = &target.websocket {
+        let name = target.endpoint.name();
+        stream = in_time(websocket::request(stream, &name, path)).await?;
+    }
+    Ok(stream)
+}
+
+/// Opens the socket, through the proxy if there is one.
+async fn reach(target: &Target) -> io::Result<Stream> {
+    match (&target.endpoint, &target.proxy) {
+        (Endpoint::Unix(path), _) => Ok(UnixStream::connect(path).await?.into()),
+        (Endpoint::Tcp { host, port, bind }, None) => {
+            connect_host(host, *port, bind.as_deref()).await
+        }
+        (Endpoint::Tcp { host, port, bind }, Some(proxy)) => {
+            in_time(socks::connect(proxy, host, *port, bind.as_deref())).await
+        }
+    }
+}
+
+async fn in_time<T>(handshake: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+    timeout(PATIENCE, handshake).await.map_err(late)?
+}
+
+/// Connects to a TCP port. Every address of a host name is tried in turn, in
+/// the order of the resolver, until one answers.
+pub(super) async fn connect_host(host: &str, port: u16, bind: Option<&str>) -> io::Result<Stream> {
+    let local = match bind {
+        Some(name) => resolve(name, 0).await?,
+        None => Vec::new(),
+    };
+    connect_tcp(&resolve(host, port).await?, &local).await
 }
 
 async fn connect_tcp(remote: &[SocketAddr], local: &[SocketAddr]) -> io::Result<Stream> {
@@ -76,11 +157,8 @@ async fn connect_address(to: SocketAddr, from: Option<SocketAddr>) -> io::Result
 
 /// The addresses of `host`. One that is an address already is not asked for,
 /// which spares the resolver's thread.
-async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(host);
+pub(super) async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let bare = without_brackets(host);
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
@@ -88,6 +166,12 @@ async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         Ok(addresses) => Ok(addresses.collect()),
         Err(error) => Err(LookupError::wrap(format!("{host}: {error}"))),
     }
+}
+
+fn without_brackets(host: &str) -> &str {
+    host.strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(host)
 }
 
 /// Whether [`connect`] failed because a host name could not be resolved.
@@ -142,7 +226,7 @@ mod tests {
                 port: listener.local_addr().expect("its address").port(),
                 bind: Some("127.0.0.1".to_owned()),
             };
-            let stream = connect(&endpoint).await.expect("connected");
+            let stream = connect(&endpoint.into()).await.expect("connected");
             assert!(matches!(stream, Stream::Tcp(tcp) if tcp.nodelay().expect("an option")));
         });
     }

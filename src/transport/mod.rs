@@ -1,10 +1,18 @@
-//! Byte streams to a peer: TCP and Unix sockets behind one [`Stream`].
+//! Byte streams to a peer: TCP and Unix sockets behind one [`Stream`], and the
+//! layers over them.
 //!
-//! TLS and WebSocket become further variants of [`Stream`]; whoever uses it
-//! reads and writes bytes and doesn't notice.
+//! A layer is a further variant of [`Stream`]; whoever uses it reads and writes
+//! bytes and doesn't notice.
 
 mod connect;
+mod early;
+pub mod proxy;
+mod socks;
 mod stream;
+pub mod tls;
+pub mod websocket;
 
-pub use connect::{Endpoint, connect, is_lookup_error};
+pub use connect::{Endpoint, Target, connect, is_lookup_error};
+pub use early::Early;
+pub use socks::{Proxy, ProxyError};
 pub use stream::Stream;

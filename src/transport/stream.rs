@@ -7,6 +7,10 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::early::Early;
+use super::tls::TlsStream;
+use super::websocket::WebSocket;
+
 /// A connected stream of bytes.
 #[derive(Debug)]
 pub enum Stream {
@@ -14,6 +18,12 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A Unix domain socket.
     Unix(UnixStream),
+    /// A stream with bytes in front of it that were read too early.
+    Early(Box<Early>),
+    /// WebSocket over another stream.
+    WebSocket(Box<WebSocket>),
+    /// TLS over another stream.
+    Tls(Box<TlsStream>),
 }
 
 impl From<TcpStream> for Stream {
@@ -34,16 +44,24 @@ macro_rules! on_inner {
         match $stream.get_mut() {
             Stream::Tcp(inner) => Pin::new(inner).$method($cx $(, $argument)*),
             Stream::Unix(inner) => Pin::new(inner).$method($cx $(, $argument)*),
+            Stream::Early(early) => Pin::new(&mut early.stream).$method($cx $(, $argument)*),
+            Stream::WebSocket(inner) => Pin::new(inner).$method($cx $(, $argument)*),
+            Stream::Tls(inner) => Pin::new(&mut **inner).$method($cx $(, $argument)*),
         }
     };
 }
 
 impl AsyncRead for Stream {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Self::Early(early) = &mut *self
+            && early.give(buffer)
+        {
+            return Poll::Ready(Ok(()));
+        }
         on_inner!(self, poll_read, cx, buffer)
     }
 }
@@ -69,6 +87,9 @@ impl AsyncWrite for Stream {
         match self {
             Self::Tcp(inner) => inner.is_write_vectored(),
             Self::Unix(inner) => inner.is_write_vectored(),
+            Self::Early(early) => early.stream.is_write_vectored(),
+            Self::WebSocket(inner) => inner.is_write_vectored(),
+            Self::Tls(_) => false,
         }
     }
 

@@ -182,14 +182,11 @@ fn what_comes_later_says_what_to_do_instead() {
         return;
     }
     for (line, word) in [
-        ("--cafile ca.crt", "tunnel"),
         ("--psk 1234", "pre-shared"),
-        ("--proxy socks5h://h", "tunnel"),
-        ("--ws", "WebSocket"),
+        ("--tls-engine pkcs11", "--key"),
         ("-S", "-h and -p"),
-        ("-p 8883", "--unix"),
-        ("-L mqtts://h/a", "--unix"),
-        ("-L wss://h/a", "WebSocket"),
+        ("--message-rate", "pv"),
+        ("--keyform engine --cert c --key k", "OpenSSL engines"),
     ] {
         let args = [&words(line)[..], &["-t", "a", "-m", "b"]].concat();
         let done = run(Program::Pub.command().args(args)).expect_code(1);

@@ -83,7 +83,12 @@ impl Output {
 
     /// The next line that no earlier call has returned.
     pub(crate) fn line(&self) -> String {
-        let line = self.0.wait(TIMEOUT, |all| {
+        self.line_within(TIMEOUT)
+    }
+
+    /// As [`Output::line`], for what takes its time.
+    pub(crate) fn line_within(&self, limit: Duration) -> String {
+        let line = self.0.wait(limit, |all| {
             let rest = &all.bytes[all.next..];
             match rest.iter().position(|byte| *byte == b'\n') {
                 Some(end) => {
@@ -97,10 +102,7 @@ impl Output {
         match line {
             Some(Some(line)) => line,
             Some(None) => panic!("the output ended before the awaited line: {}", self.text()),
-            None => panic!(
-                "no further line within {TIMEOUT:?}, so far: {}",
-                self.text()
-            ),
+            None => panic!("no further line within {limit:?}, so far: {}", self.text()),
         }
     }
 

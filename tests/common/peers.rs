@@ -35,6 +35,8 @@ pub(crate) enum Peer {
     Paho,
     /// mqtt.js for Node.
     MqttJs,
+    /// Chromium, with Paho's JavaScript client and mqtt.js in a page.
+    Browser,
 }
 
 impl Peer {
@@ -55,6 +57,7 @@ impl Peer {
             Self::MosquittoBroker => "mosquitto is",
             Self::Paho => "paho-mqtt for Python is",
             Self::MqttJs => "mqtt.js for Node is",
+            Self::Browser => "Chromium, or a library for its pages, is",
         }
     }
 
@@ -74,12 +77,27 @@ impl Peer {
             Self::MqttJs => {
                 find_program("node").is_some() && script("node_modules/mqtt/package.json").is_file()
             }
+            Self::Browser => {
+                Self::MqttJs.present()
+                    && find_program("chromium").is_some()
+                    && script("node_modules/paho-mqtt/package.json").is_file()
+            }
         }
     }
 
     /// The command that plays this peer's part.
     pub(crate) fn command(self) -> Command {
         self.script("client")
+    }
+
+    /// The command that opens a page: its arguments go on with what browser.js
+    /// says.
+    pub(crate) fn browse(profile: &Path) -> Command {
+        let mut command = Command::new("node");
+        command.arg(script("browser.js"));
+        command.arg(find_program("chromium").expect("chromium"));
+        command.arg(profile);
+        command
     }
 
     /// The command that plays this peer by order, line by line.
@@ -90,6 +108,7 @@ impl Peer {
     fn script(self, kind: &str) -> Command {
         let (interpreter, name) = match self {
             Self::MosquittoClients | Self::MosquittoBroker => panic!("use Program::mosquitto"),
+            Self::Browser => panic!("use Peer::browse"),
             Self::Paho => ("python3", format!("paho_{kind}.py")),
             Self::MqttJs => ("node", format!("mqttjs_{kind}.js")),
         };

@@ -1,4 +1,4 @@
-// mqtt.js against a broker: node mqttjs_client.js PORT VERSION PREFIX
+// mqtt.js against a broker: node mqttjs_client.js PORT VERSION PREFIX [websockets | wss]
 //
 // VERSION is 3 (MQTT 3.1), 4 (3.1.1) or 5. All topics and client identifiers
 // begin with PREFIX, so that several of these can share a broker. Ends with 0
@@ -9,6 +9,7 @@ const assert = require('node:assert')
 const mqtt = require('mqtt')
 
 const [port, version, prefix] = [Number(process.argv[2]), Number(process.argv[3]), process.argv[4]]
+const scheme = { websockets: 'ws', wss: 'wss' }[process.argv[5]] ?? 'mqtt'
 const LIMIT = 10_000 // for anything that should happen at once
 
 class Peer {
@@ -28,7 +29,7 @@ class Peer {
     peer.messages = []
     peer.arrived = () => {}
     // The listeners must be there before messages of a kept session come.
-    peer.client = mqtt.connect(`mqtt://localhost:${port}`, options)
+    peer.client = mqtt.connect(`${scheme}://localhost:${port}`, options)
     peer.client.on('message', (topic, payload, packet) => {
       peer.messages.push([topic, payload.toString(), packet.qos, packet.retain])
       peer.arrived()

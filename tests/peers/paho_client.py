@@ -1,10 +1,11 @@
-"""paho-mqtt against a broker: paho_client.py PORT VERSION PREFIX
+"""paho-mqtt against a broker: paho_client.py PORT VERSION PREFIX [websockets]
 
 VERSION is 3 (MQTT 3.1), 4 (3.1.1) or 5. All topics and client identifiers
 begin with PREFIX, so that several of these can share a broker. Ends with 0
 when everything was as it should be, else with an exception.
 """
 
+import os
 import queue
 import socket
 import sys
@@ -14,6 +15,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 PORT, VERSION, PREFIX = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+TRANSPORT = sys.argv[4] if len(sys.argv) > 4 else "tcp"
 LIMIT = 10  # seconds for anything that should happen at once
 
 
@@ -22,7 +24,7 @@ class Peer:
 
     def __init__(self, name, keep=False, will=None):
         self.connected, self.granted, self.messages = (queue.Queue() for _ in range(3))
-        options = {"client_id": f"{PREFIX}-{name}", "protocol": VERSION}
+        options = {"client_id": f"{PREFIX}-{name}", "protocol": VERSION, "transport": TRANSPORT}
         if VERSION < 5:
             options["clean_session"] = not keep
         self.client = client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, **options)
@@ -64,9 +66,11 @@ class Peer:
 
     def vanish(self):
         """Closes the connection without DISCONNECT."""
-        connection = self.client.socket()
+        # With WebSocket, paho's own object has no shutdown.
+        descriptor = os.dup(self.client.socket().fileno())
         self.client.loop_stop()  # or it would connect again
-        connection.shutdown(socket.SHUT_RDWR)
+        with socket.socket(fileno=descriptor) as connection:
+            connection.shutdown(socket.SHUT_RDWR)
 
 
 def qualities_both_ways():

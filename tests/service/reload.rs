@@ -4,7 +4,7 @@ use crate::common::broker::{Broker, Setup};
 use crate::common::clients::{Subscriber, at, publish};
 use crate::common::peers::Peer;
 use crate::common::process::{Process, run};
-use crate::common::raw::{Connect, Raw};
+use crate::common::raw::{Connect, Raw, publish as raw_publish, publish_qos};
 use crate::common::{Program, oracle, oracle_differs};
 use nix::sys::signal::Signal;
 use std::fs;
@@ -341,4 +341,68 @@ fn a_link_on_the_way_to_a_file_that_changes_is_noticed() {
     });
     publish(&broker, &["-t", "a", "-m", "4"]);
     client.expect(b"\x30\x04\x00\x01a4");
+}
+
+/// `check_retain_source`: with the rights of now, not of then.
+#[test]
+fn a_retained_message_is_kept_back_when_its_publisher_lost_the_right() {
+    if oracle_differs("log lines") {
+        return;
+    }
+    let broker = Setup::new();
+    let base = "listener {port}\nallow_anonymous true\nacl_file {dir}/acl\n";
+    broker.write("acl", "topic readwrite #\n");
+    let broker = broker.start(base);
+    publish(&broker, &["-q", "1", "-r", "-t", "lamp", "-m", "on"]);
+    let mut reader = client(&broker, 4, "reader", None);
+    let kept = raw_publish("lamp", "on", true);
+    let ask = |reader: &mut Raw, expected: &[Vec<u8>]| {
+        reader.subscribe("lamp", 0);
+        for packet in expected {
+            reader.expect(packet);
+        }
+        ping(reader);
+    };
+    ask(&mut reader, std::slice::from_ref(&kept));
+    rewrite(&broker, "acl", "topic read #\n");
+    reload(&broker, TAKEN);
+    ask(&mut reader, &[]);
+    rewrite(
+        &broker,
+        "broker.conf",
+        &format!("{base}check_retain_source false\n"),
+    );
+    reload(&broker, TAKEN);
+    ask(&mut reader, std::slice::from_ref(&kept));
+}
+
+/// `max_inflight_bytes` and `memory_limit` hold for clients that are there.
+#[test]
+fn limits_of_bytes_hold_from_the_reload_on() {
+    if oracle_differs("log lines") {
+        return;
+    }
+    let base = "listener {port}\nallow_anonymous true\n";
+    let broker = Broker::start(base);
+    let mut slow = client(&broker, 4, "slow", None);
+    slow.subscribe("t", 1);
+    let mut other = client(&broker, 4, "other", None);
+    rewrite(
+        &broker,
+        "broker.conf",
+        &format!("{base}max_inflight_bytes 3\nmemory_limit 1\n"),
+    );
+    reload(&broker, TAKEN);
+    other.send(&publish_qos("t", "one", 1, 1));
+    other.expect(&[0x40, 2, 0, 1]);
+    assert!(slow.packet().ends_with(b"one"));
+    // The next would have to wait, for which there is no memory.
+    other.send(&publish_qos("t", "two", 1, 2));
+    other.expect_end();
+    rewrite(&broker, "broker.conf", base);
+    reload(&broker, TAKEN);
+    let mut other = client(&broker, 4, "other", None);
+    other.send(&publish_qos("t", "two", 1, 2));
+    other.expect(&[0x40, 2, 0, 2]);
+    assert!(slow.packet().ends_with(b"two"));
 }

@@ -6,13 +6,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use moustique::codec::{QoS, Version};
-use moustique::store::{
-    Committer, Delivery, Event, Portion, Publication, Record, Session, Store, SyncMode, open,
-};
+use moustique::store::{Delivery, Portion, Publication, Record, Session, Store, open};
 use tempfile::TempDir;
 
 /// Tells the process that is to be killed from the test; its value is the
@@ -36,6 +33,7 @@ fn publication(number: u64) -> Arc<Publication> {
         expires: None,
         client_id: None,
         username: None,
+        listener: 0,
     })
 }
 
@@ -96,37 +94,25 @@ fn child() {
         return;
     };
     let (mode, path) = value.split_once(':').expect("mode:path");
-    let mode = match mode {
-        "always" => SyncMode::Always,
-        "interval" => SyncMode::Interval(Duration::from_millis(20)),
-        _ => SyncMode::Never,
-    };
     let opened = open(Path::new(path), 0).expect("a store");
     assert_eq!(opened.remarks, [""; 0]);
-    let last = opened
-        .recovered
-        .sessions
-        .first()
-        .map_or(0, |s| s.queue.next - 1);
-    let (tell, told) = std::sync::mpsc::channel();
-    let tell = move |event| tell.send(event).unwrap();
-    let committer = Committer::start(Box::new(opened.store), mode, tell).expect("a thread");
+    let sessions = &opened.recovered.sessions;
+    let last = sessions.first().map_or(0, |s| s.queue.next - 1);
+    let mut store = opened.store;
     if last == 0 {
-        committer.submit(0, begin());
+        store.commit(&begin()).expect("a commit");
     }
     let mut out = std::io::stdout();
-    for number in last + 1.. {
-        committer.submit(number, step(number));
-        // Several are on their way at any time.
-        while committer.backlog() > 100 || number % 50 == 0 {
-            let Ok(Event::Committed(kept)) = told.recv() else {
-                panic!("the store failed");
-            };
-            writeln!(out, "kept {kept}").expect("a reader");
-            if kept == number {
-                break;
-            }
+    let mut next = last + 1;
+    for size in (1..40).cycle() {
+        let group = next..next + size;
+        next = group.end;
+        let records: Vec<_> = group.flat_map(step).collect();
+        store.commit(&records).expect("a commit");
+        if mode == "sync" {
+            store.sync().expect("a sync");
         }
+        writeln!(out, "kept {}", next - 1).expect("a reader");
     }
 }
 
@@ -165,13 +151,13 @@ fn run_child(value: &str, lines: usize) -> u64 {
 fn what_was_told_as_kept_survives_kill_9() {
     // More by the environment.
     let rounds: usize = std::env::var("MOUSTIQUE_STORE_ROUNDS").map_or(4, |n| n.parse().unwrap());
-    for mode in ["always", "interval", "never"] {
+    for mode in ["sync", "write"] {
         let directory = TempDir::new().expect("a directory");
         let path = directory.path().join("store");
         let value = format!("{mode}:{}", path.display());
         let mut before = 0;
         for round in 0..rounds {
-            let kept = run_child(&value, 1 + round * 37 % 150);
+            let kept = run_child(&value, 1 + round * 7 % 30);
             let opened = open(&path, 0).expect("damage is no error");
             assert_eq!(opened.remarks, [""; 0]);
             let mut store = opened.store;

@@ -8,16 +8,20 @@ use clap::ArgMatches;
 use super::failure::Failure;
 use super::properties::PropertySets;
 use super::refused;
-use super::url::Url;
+use super::tls;
+use super::url::{self, Url};
 use crate::client::{ConnectOptions, Will};
 use crate::codec::{Properties, Property, QoS, Version};
 use crate::topic;
-use crate::transport::Endpoint;
+use crate::transport::{Endpoint, Target};
+
+/// Where brokers usually have MQTT over WebSocket; Mosquitto takes any path.
+const WEBSOCKET_PATH: &str = "/mqtt";
 
 /// What the common options say.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) endpoint: Endpoint,
+    pub(super) target: Target,
     pub(super) options: ConnectOptions,
     pub(super) properties: PropertySets,
     /// The topic of `-L`, if there is one.
@@ -57,6 +61,14 @@ impl Connection {
         {
             connect.push(Property::SessionExpiryInterval(expiry));
         }
+        let websocket = matches.get_flag("ws") || url.as_ref().is_some_and(|url| url.websocket);
+        let tls = tls::connector(matches, url.as_ref(), port(matches, url.as_ref())?)?;
+        let target = Target {
+            endpoint: endpoint(matches, url.as_ref(), tls.is_some())?,
+            proxy: text(matches, "proxy").map(url::proxy).transpose()?,
+            tls,
+            websocket: websocket.then(|| WEBSOCKET_PATH.to_owned()),
+        };
         let options = ConnectOptions {
             version,
             client_id,
@@ -69,7 +81,7 @@ impl Connection {
             ..ConnectOptions::default()
         };
         Ok(Self {
-            endpoint: endpoint(matches, url.as_ref())?,
+            target,
             options,
             properties,
             url_topic: url.map(|url| url.topic).filter(|topic| !topic.is_empty()),
@@ -92,26 +104,27 @@ pub(super) fn bytes(matches: &ArgMatches, id: &str) -> Option<Vec<u8>> {
         .map(|value| value.clone().into_vec())
 }
 
-fn endpoint(matches: &ArgMatches, url: Option<&Url>) -> Result<Endpoint, Failure> {
+/// Where the broker is. With TLS, that is another port by default.
+fn endpoint(matches: &ArgMatches, url: Option<&Url>, tls: bool) -> Result<Endpoint, Failure> {
     if let Some(path) = text(matches, "unix") {
         return Ok(Endpoint::Unix(path.into()));
     }
-    let port = text(matches, "port").or_else(|| url?.port.as_deref());
-    let port = match port {
-        None => 1883,
-        Some(text) => match text.trim().parse::<u16>() {
-            Ok(0) => 1883,
-            Ok(8883) if !matches.get_flag("no-tls") => return Err(refused::tls("port 8883")),
-            Ok(port) => port,
-            Err(_) => return Err(Failure::usage(format_args!("Invalid port given: {text}"))),
-        },
-    };
     let host = text(matches, "host").or_else(|| Some(url?.host.as_str()));
     Ok(Endpoint::Tcp {
         host: host.unwrap_or("localhost").to_owned(),
-        port,
+        port: port(matches, url)?.unwrap_or(if tls { 8883 } else { 1883 }),
         bind: text(matches, "bind").map(str::to_owned),
     })
+}
+
+/// The port, if one was named.
+fn port(matches: &ArgMatches, url: Option<&Url>) -> Result<Option<u16>, Failure> {
+    let port = text(matches, "port").or_else(|| url?.port.as_deref());
+    match port.map(|text| (text, text.trim().parse::<u16>())) {
+        None | Some((_, Ok(0))) => Ok(None),
+        Some((_, Ok(port))) => Ok(Some(port)),
+        Some((text, Err(_))) => Err(Failure::usage(format_args!("Invalid port given: {text}"))),
+    }
 }
 
 fn version(

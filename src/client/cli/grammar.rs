@@ -9,6 +9,7 @@ use super::properties;
 use super::refused;
 
 const CONNECTION: &str = "Connection";
+const TLS: &str = "TLS";
 const SESSION: &str = "Session";
 const WILL: &str = "Will";
 const MESSAGE: &str = "Message";
@@ -122,12 +123,15 @@ fn base(name: &'static str, about: &'static str, usage: &'static str) -> Command
         .args([
             value("host", 'h', "host", "host", "The broker's host name or address [default: localhost]")
                 .value_hint(ValueHint::Hostname),
-            value("port", 'p', "port", "port", "The broker's port [default: 1883]"),
+            value("port", 'p', "port", "port", "The broker's port [default: 1883, with TLS 8883]"),
             long_value("unix", "socket path", "Connect to a Unix domain socket instead")
                 .value_hint(ValueHint::FilePath),
-            value("url", 'L', "url", "URL", "User, password, host, port and topic at once: mqtt://[user[:password]@]host[:port]/topic")
+            value("url", 'L', "url", "URL", "User, password, host, port and topic at once: mqtt(s)://[user[:password]@]host[:port]/topic, or ws(s)://… for WebSocket")
                 .value_hint(ValueHint::Url),
             short_value("bind", 'A', "address", "The local address to connect from"),
+            long_flag("ws", "Speak MQTT over WebSocket"),
+            long_value("proxy", "proxy url", "Connect through a SOCKS5 proxy: socks5h://[user[:password]@]host[:port], or socks5://… to look up the broker's name here")
+                .value_hint(ValueHint::Url),
             value("username", 'u', "username", "username", "The user name")
                 .value_hint(ValueHint::Username),
             value("password", 'P', "pw", "password", "The password; anyone on this machine can see it while the program runs")
@@ -135,6 +139,24 @@ fn base(name: &'static str, about: &'static str, usage: &'static str) -> Command
             value("protocol-version", 'V', "protocol-version", "version", "The version of MQTT: 31, 311 or 5, also as mqttv31, mqttv311 or mqttv5 [default: 311; mqtt-rr: 5]"),
             value("keepalive", 'k', "keepalive", "keepalive", "Seconds of silence after which the client asks if the broker is there: 5 to 65535 [default: 60]"),
             long_flag("nodelay", "Send small messages at once; always on, kept for old scripts"),
+        ])
+        .next_help_heading(TLS)
+        .args([
+            long_value("cafile", "file", "Use TLS, and trust the CAs whose certificates are in this file")
+                .value_hint(ValueHint::FilePath),
+            long_value("capath", "directory", "Use TLS, and trust the CAs whose certificates are in this directory")
+                .value_hint(ValueHint::DirPath),
+            long_flag("tls-use-os-certs", "Use TLS, and trust the CAs of this machine; so do mqtts:// and port 8883 by itself"),
+            long_value("cert", "file", "The client's own certificate, where the broker wants one")
+                .value_hint(ValueHint::FilePath),
+            long_value("key", "file", "Its private key").value_hint(ValueHint::FilePath),
+            long_value("keyform", "keyform", "Where the key is: pem, in a file [default: pem]"),
+            long_flag("insecure", "Don't check that the broker's certificate has its host name, for tests; all else is checked"),
+            long_value("ciphers", "ciphers", "The cipher suites, in OpenSSL's language [default: all that are safe]"),
+            long_value("tls-version", "version", "The lowest version of TLS: tlsv1.2 or tlsv1.3 [default: tlsv1.2]"),
+            long_value("tls-alpn", "protocol", "Ask for this protocol (ALPN) where a port serves several"),
+            long_value("tls-keylog", "file", "Append the secrets of the connection to this file, with which Wireshark can read it")
+                .value_hint(ValueHint::FilePath),
             long_flag("no-tls", "Don't use TLS, whatever the port"),
         ])
         .next_help_heading(SESSION)

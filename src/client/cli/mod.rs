@@ -19,6 +19,7 @@ mod request;
 mod session;
 mod subscribe;
 mod texts;
+mod tls;
 mod url;
 mod words;
 

@@ -14,16 +14,9 @@ struct Later {
     instead: &'static str,
 }
 
-const TLS: &str = "TLS comes in a later version of Moustique; until then connect over a trusted network, \
-     a Unix socket (--unix), or a tunnel such as `ssh -L 1883:localhost:1883 HOST`";
 const PSK: &str = "TLS with pre-shared keys comes in a later version of Moustique; until then connect over \
      a trusted network or a tunnel such as `ssh -L 1883:localhost:1883 HOST`";
-const ENGINE: &str = "OpenSSL engines are not supported; use a key file when TLS comes in a later version \
-     of Moustique";
-const PROXY: &str = "proxies come in a later version of Moustique; until then use a tunnel such as \
-     `ssh -L 1883:BROKER:1883 PROXY`";
-const WEBSOCKET: &str =
-    "WebSocket comes in a later version of Moustique; connect to the broker's MQTT port instead";
+const ENGINE: &str = "OpenSSL engines are not supported; use a key in a file with --key";
 const SRV: &str =
     "SRV lookups come in a later version of Moustique; name the broker with -h and -p";
 const RATE: &str = "comes in a later version of Moustique; until then count lines, as in `mqtt-sub -t '#' | pv -l`";
@@ -48,23 +41,10 @@ const fn switch(id: &'static str, instead: &'static str) -> Later {
 }
 
 const LATER: &[Later] = &[
-    with_value("cafile", TLS),
-    with_value("capath", TLS),
-    with_value("cert", TLS),
-    with_value("key", TLS),
-    with_value("keyform", TLS),
-    with_value("ciphers", TLS),
-    with_value("tls-version", TLS),
-    with_value("tls-alpn", TLS),
-    with_value("tls-keylog", TLS),
-    switch("tls-use-os-certs", TLS),
-    switch("insecure", TLS),
     with_value("tls-engine", ENGINE),
     with_value("tls-engine-kpass-sha1", ENGINE),
     with_value("psk", PSK),
     with_value("psk-identity", PSK),
-    with_value("proxy", PROXY),
-    switch("ws", WEBSOCKET),
     Later {
         id: "srv",
         short: Some('S'),
@@ -80,16 +60,6 @@ const LATER: &[Later] = &[
     },
     switch("latency", WATCH),
 ];
-
-/// The error for an endpoint that means TLS.
-pub(super) fn tls(what: &str) -> Failure {
-    Failure::plain(format_args!("{what}: {TLS}."))
-}
-
-/// The error for an endpoint that means WebSocket.
-pub(super) fn websocket(what: &str) -> Failure {
-    Failure::plain(format_args!("{what}: {WEBSOCKET}."))
-}
 
 pub(super) fn arguments() -> impl Iterator<Item = Arg> {
     LATER.iter().map(|later| {

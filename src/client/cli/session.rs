@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::texts;
 use crate::client::{Client, ConnAckInfo, ConnectError, DisconnectReason};
 use crate::codec::ReasonCode;
-use crate::transport::{Endpoint, Stream, connect};
+use crate::transport::{Stream, Target, connect};
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -16,7 +16,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A client that knows the way to its broker.
 pub(super) struct Session {
     pub(super) client: Client<Stream>,
-    endpoint: Endpoint,
+    target: Target,
     /// mqtt-pub and mqtt-rr print a second line when they are refused.
     second_line: bool,
     user: Option<String>,
@@ -31,7 +31,7 @@ impl Session {
         }
         Self {
             client,
-            endpoint: connection.endpoint.clone(),
+            target: connection.target.clone(),
             second_line,
             user: connection.options.username.clone(),
             version: connection.options.version,
@@ -53,15 +53,18 @@ impl Session {
         let stream = self.reach().await?;
         match self.client.open(stream).await {
             Ok(info) => Ok(info),
-            Err(ConnectError::Lost(_) | ConnectError::Timeout) => self.again().await,
+            Err(ConnectError::Timeout) => self.again().await,
+            Err(ConnectError::Lost(error)) if texts::tls_failure(error.as_ref()).is_none() => {
+                self.again().await
+            }
             Err(error) => Err(self.refused(&error)),
         }
     }
 
     async fn reach(&self) -> Result<Stream, Failure> {
-        connect(&self.endpoint)
+        connect(&self.target)
             .await
-            .map_err(|error| texts::unreachable(&error, &self.endpoint))
+            .map_err(|error| texts::unreachable(&error, &self.target))
     }
 
     /// Connects again, as often as it takes; the pauses grow. Ends only when
@@ -71,7 +74,7 @@ impl Session {
         loop {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-            let Ok(stream) = connect(&self.endpoint).await else {
+            let Ok(stream) = connect(&self.target).await else {
                 continue;
             };
             match self.client.open(stream).await {
@@ -102,8 +105,9 @@ fn is_passing(reason: ReasonCode) -> bool {
 
 /// Whether it makes sense to connect again.
 pub(super) fn is_accident(reason: &DisconnectReason) -> bool {
-    matches!(
-        reason,
-        DisconnectReason::Lost(_) | DisconnectReason::KeepAliveTimeout
-    )
+    match reason {
+        DisconnectReason::Lost(error) => texts::tls_failure(error.as_ref()).is_none(),
+        DisconnectReason::KeepAliveTimeout => true,
+        _ => false,
+    }
 }

@@ -7,12 +7,16 @@ use colored::Colorize;
 use super::failure::{Failure, complain};
 use crate::client::{ConnectError, DisconnectReason, RequestError};
 use crate::codec::{ReasonCode, Version};
-use crate::transport::{Endpoint, is_lookup_error};
+use crate::transport::tls::TlsFailure;
+use crate::transport::{Endpoint, ProxyError, Target, is_lookup_error};
 
 // Exit codes beyond 1 are the numbers of libmosquitto's errors.
 const PROTOCOL: u8 = 2;
 const NOT_CONNECTED: u8 = 4;
 const LOST: u8 = 7;
+const TLS: u8 = 8;
+const NOT_AUTHORISED: u8 = 11;
+const PROXY: u8 = 16;
 const KEEP_ALIVE: u8 = 19;
 const OVERSIZE: u8 = 25;
 /// The exit code of `-W`.
@@ -22,14 +26,24 @@ const PROTOCOL_TEXT: &str =
     "Error: A network protocol error occurred when communicating with the broker.";
 
 /// A failure to reach the broker at all.
-pub(super) fn unreachable(error: &io::Error, endpoint: &Endpoint) -> Failure {
+pub(super) fn unreachable(error: &io::Error, target: &Target) -> Failure {
     if is_lookup_error(error) {
         let hint = "is the name of the broker (-h) right, and does this machine have a network?";
         return Failure::Other("Unable to connect (Lookup error.).".to_owned(), 1)
             .with_hint(Some(hint.to_owned()));
     }
+    if let Some(failure) = TlsFailure::of(error) {
+        return tls_failed(failure);
+    }
+    if let Some(error) = ProxyError::of(error) {
+        return past_proxy(error);
+    }
     let refused = error.kind() == io::ErrorKind::ConnectionRefused;
-    let hint = refused.then(|| match endpoint {
+    if refused && let Some(proxy) = &target.proxy {
+        let hint = format!("no proxy listens on {} port {}", proxy.host, proxy.port);
+        return Failure::plain(system_text(error)).with_hint(Some(hint));
+    }
+    let hint = refused.then(|| match &target.endpoint {
         Endpoint::Tcp { host, port, .. } => format!(
             "nothing listens on {host} port {port}. Is the broker running, and does it accept \
              connections from other machines?"
@@ -37,6 +51,31 @@ pub(super) fn unreachable(error: &io::Error, endpoint: &Endpoint) -> Failure {
         Endpoint::Unix(path) => format!("nothing listens on {}", path.display()),
     });
     Failure::plain(system_text(error)).with_hint(hint)
+}
+
+/// A proxy that doesn't lead to the broker.
+fn past_proxy(error: &ProxyError) -> Failure {
+    let (text, code) = match error {
+        ProxyError::NotConnected(_) => ("The client is not currently connected.", NOT_CONNECTED),
+        ProxyError::NotAuthorised => ("Authorisation failed.", NOT_AUTHORISED),
+        ProxyError::Failed(_) => ("Proxy error.", PROXY),
+    };
+    Failure::Other(format!("Error: {text}"), code).with_hint(Some(format!("{error}")))
+}
+
+/// TLS that failed: which certificate, and why.
+fn tls_failed(failure: &TlsFailure) -> Failure {
+    let help = Some(failure.help().to_owned()).filter(|help| !help.is_empty());
+    Failure::Other(
+        format!("Error: A TLS error occurred.\nTLS: {failure}."),
+        TLS,
+    )
+    .with_hint(help)
+}
+
+/// The failure of TLS in an error that ended a connection, if it is one.
+pub(super) fn tls_failure(error: Option<&io::Error>) -> Option<&TlsFailure> {
+    TlsFailure::of(error?)
 }
 
 /// The system's words for an error, without the number that Rust appends.
@@ -70,16 +109,23 @@ pub(super) fn not_accepted(
             }
             Failure::Other(text, reason.0).with_hint(refusal_hint(*reason, v5, user))
         }
-        ConnectError::Lost(_) => disconnected(&DisconnectReason::Lost(None)),
+        ConnectError::Lost(error) => lost(error.as_ref()),
         ConnectError::Protocol(error) => disconnected(&DisconnectReason::Protocol(*error)),
         ConnectError::Timeout => disconnected(&DisconnectReason::KeepAliveTimeout),
+    }
+}
+
+fn lost(error: Option<&io::Error>) -> Failure {
+    match tls_failure(error) {
+        Some(failure) => tls_failed(failure),
+        None => Failure::Other("Error: The connection was lost.".to_owned(), LOST),
     }
 }
 
 /// The end of a connection that was still needed.
 pub(super) fn disconnected(reason: &DisconnectReason) -> Failure {
     let (text, code) = match reason {
-        DisconnectReason::Lost(_) => ("Error: The connection was lost.", LOST),
+        DisconnectReason::Lost(error) => return lost(error.as_ref()),
         DisconnectReason::ByServer { .. } | DisconnectReason::NotConnected => (
             "Error: The client is not currently connected.",
             NOT_CONNECTED,

@@ -1,7 +1,6 @@
 //! The store on disk against the one in memory, whatever is done and wherever
 //! it is cut off.
 
-mod committer;
 mod damage;
 
 use std::fs;
@@ -32,6 +31,7 @@ fn publication(topic: &str, size: usize) -> Arc<Publication> {
         expires: size.is_multiple_of(3).then_some(NOW + 5000),
         client_id: (!size.is_multiple_of(5)).then(|| "publisher".into()),
         username: size.is_multiple_of(7).then(|| "user".into()),
+        listener: (size % 3) as u32,
     })
 }
 

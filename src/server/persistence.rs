@@ -1,0 +1,367 @@
+//! The thread between core and store: it commits what the core records, in
+//! groups, and reads queues.
+//!
+//! While one group is on its way to the disk, the next one gathers in the core;
+//! an idle store commits at once.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::StartError;
+use super::hub::{Hub, Next};
+use crate::broker::{Core, Group};
+use crate::config::{self, LogType, Sync};
+use crate::store::import::{self, ImportError, Imported};
+use crate::store::{self, Disk, Recovered, Store, StoreError, WallMillis};
+
+/// How long to wait before a store that failed is opened again, and how long
+/// until that is told again.
+const PAUSE: Duration = Duration::from_secs(1);
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Free space, in bytes, below which nothing more is taken that would have to
+/// be stored, and from which on it is taken again.
+const RESERVE: u64 = 64 * 1024 * 1024;
+const ENOUGH: u64 = 2 * RESERVE;
+
+/// How often the free space is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The thread, while the broker runs.
+#[derive(Debug)]
+pub(super) struct Persistence {
+    hub: Arc<Hub>,
+    thread: JoinHandle<()>,
+}
+
+impl Persistence {
+    /// Opens the store, has the core take up what is in it, and starts the
+    /// thread.
+    ///
+    /// # Errors
+    /// The store cannot be written to; the words name the remedy.
+    pub(super) fn start(hub: &Arc<Hub>, options: &config::Persistence) -> Result<Self, StartError> {
+        let folder = location(options);
+        let path = folder.join(format!("{}.store", options.file));
+        let fail = |error: &StoreError| StartError(explain(error, &path));
+        let mut keeper = Keeper {
+            hub: Arc::clone(hub),
+            store: None,
+            sync: options.sync,
+            autosave: Autosave::new(options),
+            unsynced_since: None,
+            looked: None,
+            is_full: false,
+            path: path.clone(),
+        };
+        let mut recovered = keeper.open().map_err(|error| fail(&error))?;
+        let old = folder.join(&options.file);
+        if !recovered.notes.contains_key(import::NOTE)
+            && let Some(imported) = read_old(hub, &old, recovered.next_session)
+        {
+            recovered = keeper.take_over(&imported).map_err(|error| fail(&error))?;
+            hub.enter(None, |core, now| {
+                core.restore(now, wall(), recovered);
+                for message in &imported.unrouted {
+                    core.publish_stored(now, &message.publication);
+                }
+            });
+        } else {
+            hub.enter(None, |core, now| core.restore(now, wall(), recovered));
+        }
+        let thread = std::thread::Builder::new()
+            .name("store".into())
+            .spawn(move || keeper.run())
+            .map_err(|error| StartError(format!("cannot start a thread: {error}")))?;
+        let hub = Arc::clone(hub);
+        Ok(Self { hub, thread })
+    }
+
+    /// Ends the thread when all that was recorded is kept.
+    pub(super) fn finish(self) {
+        self.hub.end_store();
+        // A thread that panicked has told so on stderr.
+        let _ = self.thread.join();
+    }
+}
+
+/// The folder of the store.
+fn location(options: &config::Persistence) -> PathBuf {
+    let from_environment = || std::env::var_os("MOSQUITTO_PERSISTENCE_LOCATION").map(PathBuf::from);
+    let location = options.location.clone().or_else(from_environment);
+    location.unwrap_or_else(|| PathBuf::from("."))
+}
+
+fn explain(error: &StoreError, path: &Path) -> String {
+    let folder = path.parent().unwrap_or(path);
+    let remedy = if folder.is_dir() {
+        String::new()
+    } else {
+        format!(
+            "; make the folder: install -d -o \"$(id -un)\" -m 750 {}",
+            folder.display()
+        )
+    };
+    format!("persistence in {}: {error}{remedy}", path.display())
+}
+
+/// The system's clock.
+fn wall() -> WallMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
+}
+
+/// What Mosquitto left, if it left anything.
+fn read_old(hub: &Hub, path: &Path, first_session: u64) -> Option<Imported> {
+    match import::read(path, first_session, wall()) {
+        Ok(imported) => {
+            let counts = imported.counts;
+            let text = format!(
+                "Imported {} of Mosquitto: {} sessions, {} subscriptions, {} messages that wait, \
+                 {} retained messages. The file stays as it is and is not read again.",
+                path.display(),
+                counts.sessions,
+                counts.subscriptions,
+                counts.deliveries,
+                counts.retained
+            );
+            hub.log(LogType::Notice, &text);
+            for remark in &imported.remarks {
+                hub.log(LogType::Warning, &format!("{}: {remark}", path.display()));
+            }
+            Some(imported)
+        }
+        Err(ImportError::Read(error)) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => {
+            let text = format!("{} is not imported: {error}.", path.display());
+            hub.log(LogType::Warning, &text);
+            None
+        }
+    }
+}
+
+/// When all is brought to the disk though nobody waits for it.
+#[derive(Debug)]
+struct Autosave {
+    every: Option<Duration>,
+    changes: Option<usize>,
+    /// Changes since the last time.
+    count: usize,
+}
+
+impl Autosave {
+    fn new(options: &config::Persistence) -> Self {
+        let number = options.autosave_interval;
+        let wanted = options.sync == Sync::Never && number > 0;
+        let on_changes = wanted && options.autosave_on_changes;
+        Self {
+            every: (wanted && !on_changes).then(|| Duration::from_secs(number.into())),
+            changes: on_changes.then_some(number as usize),
+            count: 0,
+        }
+    }
+}
+
+/// Who owns the store.
+#[derive(Debug)]
+struct Keeper {
+    hub: Arc<Hub>,
+    path: PathBuf,
+    /// `None`: it has failed and is not open.
+    store: Option<Disk>,
+    sync: Sync,
+    autosave: Autosave,
+    /// Since when something is committed and not on the disk for certain.
+    unsynced_since: Option<Instant>,
+    /// When the free space was looked at.
+    looked: Option<Instant>,
+    is_full: bool,
+}
+
+impl Keeper {
+    fn open(&mut self) -> Result<Recovered, StoreError> {
+        let opened = store::open(&self.path, wall())?;
+        for remark in &opened.remarks {
+            self.hub
+                .log(LogType::Warning, &format!("Persistence: {remark}."));
+        }
+        let recovered = &opened.recovered;
+        let text = format!(
+            "Persistence: {} sessions and {} retained messages from {}.",
+            recovered.sessions.len(),
+            recovered.retained.len(),
+            self.path.display()
+        );
+        self.hub.log(LogType::Information, &text);
+        self.store = Some(opened.store);
+        Ok(opened.recovered)
+    }
+
+    fn take_over(&mut self, imported: &Imported) -> Result<Recovered, StoreError> {
+        let store = self.store()?;
+        store.commit(&imported.records)?;
+        store.sync()?;
+        store.recover()
+    }
+
+    fn store(&mut self) -> Result<&mut Disk, StoreError> {
+        self.store.as_mut().ok_or_else(StoreError::closed)
+    }
+
+    fn run(mut self) {
+        let mut untidy = true;
+        loop {
+            let next = self.hub.next_store_work(untidy, self.due(), wall());
+            let outcome = match next {
+                Next::Group(group) => self.keep(group).map(|()| true),
+                Next::Save => self.save().map(|()| false),
+                Next::Due => self.bring_to_disk().map(|()| false),
+                Next::Nothing => self.store().and_then(Disk::tidy),
+                Next::End => {
+                    if let Err(error) = self.bring_to_disk() {
+                        self.hub
+                            .log(LogType::Error, &format!("Persistence: {error}."));
+                    }
+                    return;
+                }
+            };
+            let outcome = outcome.and_then(|more| self.bring_if_due().map(|()| more));
+            match outcome {
+                Ok(more) => untidy = more,
+                Err(error) => {
+                    if !self.recover_from(&error) {
+                        return;
+                    }
+                    untidy = true;
+                }
+            }
+        }
+    }
+
+    /// Commits a group, tells the core, and reads what it wants to have.
+    fn keep(&mut self, group: Group) -> Result<(), StoreError> {
+        if !group.records.is_empty() {
+            self.autosave.count += group.records.len();
+            self.store()?.commit(&group.records)?;
+            self.unsynced_since.get_or_insert_with(Instant::now);
+            if self.sync == Sync::Always {
+                self.bring_to_disk()?;
+            }
+            let number = group.number;
+            self.hub
+                .enter(None, |core, now| core.committed(now, number));
+        }
+        for read in group.reads {
+            let queued = self
+                .store()?
+                .read_queue(read.number, read.from, read.portion)?;
+            self.hub
+                .enter(None, |core, now| core.queue_read(now, read, &queued));
+        }
+        self.look_for_space();
+        Ok(())
+    }
+
+    fn bring_to_disk(&mut self) -> Result<(), StoreError> {
+        self.autosave.count = 0;
+        if self.unsynced_since.take().is_some() {
+            self.store()?.sync()?;
+        }
+        Ok(())
+    }
+
+    /// When it has to be brought to the disk.
+    fn due(&self) -> Option<Instant> {
+        let after = match self.sync {
+            Sync::Interval(interval) => Some(interval),
+            Sync::Always | Sync::Never => self.autosave.every,
+        };
+        Some(self.unsynced_since? + after?)
+    }
+
+    fn bring_if_due(&mut self) -> Result<(), StoreError> {
+        let many = self
+            .autosave
+            .changes
+            .is_some_and(|most| self.autosave.count >= most);
+        if many || self.due().is_some_and(|due| due <= Instant::now()) {
+            self.bring_to_disk()?;
+        }
+        Ok(())
+    }
+
+    /// SIGUSR1: all on the disk, and as small as it can be.
+    fn save(&mut self) -> Result<(), StoreError> {
+        self.bring_to_disk()?;
+        let store = self.store()?;
+        let before = store.size_on_disk();
+        store.compact()?;
+        let after = store.size_on_disk();
+        let text = format!("Persistence: saved; {before} bytes on disk before, {after} now.");
+        self.hub.log(LogType::Notice, &text);
+        Ok(())
+    }
+
+    /// Has publications refused that would have to be stored while the disk is
+    /// nearly full.
+    fn look_for_space(&mut self) {
+        if self.looked.is_some_and(|at| at.elapsed() < LOOK) {
+            return;
+        }
+        self.looked = Some(Instant::now());
+        let Ok(free) = store::free_space(&self.path) else {
+            return;
+        };
+        let is_full = free < if self.is_full { ENOUGH } else { RESERVE };
+        if is_full == self.is_full {
+            return;
+        }
+        self.is_full = is_full;
+        let text = if is_full {
+            format!(
+                "Persistence: only {free} bytes are free for {}. Publications that would have to \
+                 be stored are refused until there are {ENOUGH}.",
+                self.path.display()
+            )
+        } else {
+            format!("Persistence: {free} bytes are free again.")
+        };
+        self.hub.log(LogType::Warning, &text);
+        self.hub
+            .enter(None, |core, now| core.set_disk_full(now, is_full));
+    }
+
+    /// Sends everybody away, opens the store again as soon as that is possible,
+    /// and goes on with what is in it. False: the broker ends meanwhile.
+    fn recover_from(&mut self, error: &StoreError) -> bool {
+        let text = format!(
+            "Persistence: {error}. What was not committed is not acknowledged; all clients are \
+             disconnected until the store is open again."
+        );
+        self.hub.log(LogType::Error, &text);
+        self.store = None;
+        self.unsynced_since = None;
+        self.hub.enter(None, Core::store_failed);
+        let mut told = Instant::now();
+        loop {
+            match self.open() {
+                Ok(recovered) => {
+                    self.hub
+                        .enter(None, |core, now| core.restore(now, wall(), recovered));
+                    return true;
+                }
+                Err(error) if told.elapsed() >= SILENCE => {
+                    told = Instant::now();
+                    self.hub
+                        .log(LogType::Error, &format!("Persistence: {error}."));
+                }
+                Err(_) => {}
+            }
+            if self.hub.store_ends_within(PAUSE) {
+                return false;
+            }
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! The side of the broker.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::SingleCertAndKey;
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, ServerConfig, ServerConnection, SignatureScheme,
+};
+
+use super::certificate::{common_name, name, parse};
+use super::failure::{Failure, Side, TlsFailure};
+use super::files::{Certificate, certificates, directory, revocation_lists};
+use super::key::PassPhrase;
+use super::keylog::KeyFile;
+use super::stream::TlsStream;
+use super::verify::{Trust, Usage, Verified};
+use super::{Error, certified_key, provider, versions};
+use crate::config::{Tls, TlsIdentity};
+use crate::transport::Stream;
+
+/// What a listener needs for TLS, made from files that may be read again while
+/// connections go on: those that stand keep what they began with.
+pub struct ServerCell {
+    current: Mutex<Arc<Server>>,
+    /// Asked for at the start, where there is a terminal.
+    phrase: Mutex<PassPhrase>,
+    key_log: Option<Arc<KeyFile>>,
+}
+
+impl fmt::Debug for ServerCell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerCell")
+    }
+}
+
+impl ServerCell {
+    /// Reads the files of a listener. If its key is encrypted, the pass phrase
+    /// is asked for on the terminal. `key_log`: where the secrets of all
+    /// connections are written, to look into them later.
+    ///
+    /// # Errors
+    /// The first file that cannot be used, and what to do about it.
+    pub fn load(options: &Tls, key_log: Option<&Path>) -> Result<Self, Error> {
+        let key_log = key_log.map(KeyFile::open).transpose()?;
+        let mut phrase = PassPhrase::default();
+        let server = Server::load(options, key_log.clone(), &mut phrase)?;
+        Ok(Self {
+            current: Mutex::new(Arc::new(server)),
+            phrase: Mutex::new(phrase),
+            key_log,
+        })
+    }
+
+    /// Reads the files again, for connections from now on: certificate, key,
+    /// CAs and revocation list.
+    ///
+    /// # Errors
+    /// As [`ServerCell::load`]; what was loaded before stays.
+    pub fn reload(&self, options: &Tls) -> Result<(), Error> {
+        let server = Server::load(options, self.key_log.clone(), &mut self.phrase.lock())?;
+        *self.current.lock() = Arc::new(server);
+        Ok(())
+    }
+
+    /// What was loaded last.
+    pub fn current(&self) -> Arc<Server> {
+        Arc::clone(&self.current.lock())
+    }
+}
+
+/// What a listener needs for TLS.
+pub struct Server {
+    config: Arc<ServerConfig>,
+    identity: TlsIdentity,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Server")
+    }
+}
+
+/// A connection whose handshake is done.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The bytes within TLS.
+    pub stream: Stream,
+    /// Who the client is by its certificate.
+    pub identity: Identity,
+}
+
+/// Who a client is by its certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Identity {
+    /// That is not asked for: user name and password tell.
+    #[default]
+    Unasked,
+    /// The user name that the certificate gives.
+    Name(Box<str>),
+    /// The certificate has no such name; the client is to be refused.
+    Missing,
+}
+
+impl Server {
+    fn load(
+        options: &Tls,
+        key_log: Option<Arc<KeyFile>>,
+        phrase: &mut PassPhrase,
+    ) -> Result<Self, Error> {
+        let (Some(certificate), Some(key)) = (&options.certfile, &options.keyfile) else {
+            let what = "TLS needs `certfile` and `keyfile`";
+            return Err(Error::new(what, "write both, or neither"));
+        };
+        let trusted = trusted(options)?;
+        let chain = complete_chain(of(certificate, certificates)?, &trusted);
+        let key = certified_key(certificate, chain, key, phrase)?;
+        let provider = provider(&options.ciphers);
+        let algorithms = provider.signature_verification_algorithms;
+        let revoked = match &options.crlfile {
+            Some(path) => of(path, revocation_lists)?,
+            None => Vec::new(),
+        };
+        let verifier: Arc<dyn ClientCertVerifier> = if options.require_certificate {
+            let trust = Trust::new(trusted, Vec::new(), algorithms)
+                .with(revoked, options.disable_client_cert_date_checks)
+                .map_err(|error| match &options.crlfile {
+                    Some(path) => error.about(path),
+                    None => error,
+                })?;
+            Arc::new(ClientVerifier::new(trust))
+        } else {
+            WebPkiClientVerifier::no_client_auth()
+        };
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions(options.version))
+            .map_err(|error| Error::new(format!("TLS cannot be set up: {error}"), ""))?
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
+        // Whose list of ciphers counts, in TLS 1.2.
+        config.ignore_client_order = options.ciphers.is_restricted();
+        if options.require_certificate {
+            // A client that takes up an old session doesn't show its
+            // certificate again; by then it may be revoked or too old.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
+        if let Some(key_log) = key_log {
+            config.key_log = key_log;
+        }
+        Ok(Self {
+            config: Arc::new(config),
+            identity: options.identity(),
+        })
+    }
+
+    /// Shakes hands with a client. How long that may take is up to the caller.
+    ///
+    /// # Errors
+    /// Why it failed, for the log. None: the client said nothing at all.
+    pub async fn accept(&self, stream: Stream) -> Result<Accepted, Option<TlsFailure>> {
+        let session = ServerConnection::new(Arc::clone(&self.config))
+            .map_err(|error| Some(Failure::Tls(error, None).explain(Side::Server)))?;
+        let mut stream = TlsStream::new(stream, session.into());
+        if let Err(failure) = stream.shake_hands().await {
+            let silent = stream.is_silent() && matches!(failure, Failure::Left | Failure::Io(_));
+            stream.say_goodbye().await;
+            return Err((!silent).then(|| failure.explain(Side::Server)));
+        }
+        let certificate = stream.session().peer_certificates().and_then(<[_]>::first);
+        let identity = identify(self.identity, certificate);
+        Ok(Accepted {
+            stream: Stream::Tls(Box::new(stream)),
+            identity,
+        })
+    }
+}
+
+fn identify(by: TlsIdentity, certificate: Option<&CertificateDer<'_>>) -> Identity {
+    let certificate = certificate.and_then(|der| parse(der));
+    let name = match by {
+        TlsIdentity::None => return Identity::Unasked,
+        TlsIdentity::CommonName => certificate.as_ref().and_then(common_name),
+        TlsIdentity::Subject => certificate.map(|certificate| name(certificate.subject())),
+    };
+    name.map_or(Identity::Missing, |name| Identity::Name(name.into()))
+}
+
+/// What a file holds; an error tells which file it is about.
+fn of<T>(path: &Path, read: impl FnOnce(&Path) -> Result<T, Error>) -> Result<T, Error> {
+    read(path).map_err(|error| error.about(path))
+}
+
+/// The certificates of `cafile` and `capath`.
+fn trusted(options: &Tls) -> Result<Vec<Certificate>, Error> {
+    let mut trusted = Vec::new();
+    if let Some(path) = &options.cafile {
+        trusted.extend(of(path, certificates)?);
+    }
+    if let Some(path) = &options.capath {
+        trusted.extend(of(path, directory)?);
+    }
+    Ok(trusted)
+}
+
+/// Adds the CAs between the certificate and its root, as OpenSSL does, where
+/// `certfile` holds the certificate alone and they stand in `cafile`.
+fn complete_chain(mut chain: Vec<Certificate>, pool: &[Certificate]) -> Vec<Certificate> {
+    const LONGEST: usize = 8;
+    if chain.len() > 1 {
+        return chain;
+    }
+    while chain.len() < LONGEST {
+        let Some(last) = chain.last().and_then(|last| parse(last)) else {
+            break;
+        };
+        let next = pool.iter().find(|der| {
+            parse(der).is_some_and(|candidate| {
+                candidate.subject() == last.issuer() && candidate.subject() != candidate.issuer()
+            })
+        });
+        match next {
+            Some(next) if !chain.contains(next) => {
+                let next = next.clone();
+                chain.push(next);
+            }
+            _ => break,
+        }
+    }
+    chain
+}
+
+/// Asks for a certificate, and insists on one that is trusted.
+#[derive(Debug)]
+struct ClientVerifier {
+    trust: Trust,
+    hints: Vec<DistinguishedName>,
+}
+
+impl ClientVerifier {
+    fn new(trust: Trust) -> Self {
+        let roots = trust.roots().iter().filter_map(|root| parse(root));
+        let hints = roots
+            .map(|root| DistinguishedName::from(root.subject().as_raw().to_vec()))
+            .collect();
+        Self { trust, hints }
+    }
+}
+
+impl ClientCertVerifier for ClientVerifier {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        end: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Verified<ClientCertVerified> {
+        self.trust
+            .verify(Usage::Client, end, intermediates, None, now)?;
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Verified<HandshakeSignatureValid> {
+        self.trust.verify_tls12(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Verified<HandshakeSignatureValid> {
+        self.trust.verify_tls13(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.trust.schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes a certificate for `localhost` and its key.
+    fn write_pair(directory: &Path) -> Tls {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]);
+        let made = made.expect("a certificate");
+        let (certificate, key) = (directory.join("crt"), directory.join("key"));
+        std::fs::write(&certificate, made.cert.pem()).expect("writing");
+        std::fs::write(&key, made.signing_key.serialize_pem()).expect("writing");
+        Tls {
+            certfile: Some(certificate),
+            keyfile: Some(key),
+            ..Tls::default()
+        }
+    }
+
+    #[test]
+    fn what_is_loaded_again_counts_from_then_on_unless_it_is_bad() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let options = write_pair(directory.path());
+        let cell = ServerCell::load(&options, None).expect("loaded");
+        let first = cell.current();
+        write_pair(directory.path());
+        cell.reload(&options).expect("loaded again");
+        let second = cell.current();
+        assert!(!Arc::ptr_eq(&first, &second));
+        // A new certificate whose key was forgotten.
+        let key = std::fs::read(directory.path().join("key")).expect("the key");
+        write_pair(directory.path());
+        std::fs::write(directory.path().join("key"), key).expect("writing");
+        let error = cell.reload(&options).expect_err("a bad pair").to_string();
+        assert!(error.contains("is not that of the certificate"), "{error}");
+        assert!(Arc::ptr_eq(&second, &cell.current()));
+    }
+}
