@@ -21,7 +21,7 @@ use super::key::PassPhrase;
 use super::keylog::KeyFile;
 use super::stream::TlsStream;
 use super::verify::{Trust, Usage, Verified};
-use super::{Error, certified_key, provider, versions};
+use super::{Error, certified_key, provider, psk, versions};
 use crate::config::{Tls, TlsIdentity};
 use crate::transport::Stream;
 
@@ -76,7 +76,15 @@ impl ServerCell {
 }
 
 /// What a listener needs for TLS.
-pub struct Server {
+pub struct Server(Kind);
+
+enum Kind {
+    Certificate(Certified),
+    Psk(psk::Server),
+}
+
+/// A listener with a certificate.
+struct Certified {
     config: Arc<ServerConfig>,
     identity: TlsIdentity,
 }
@@ -92,23 +100,48 @@ impl fmt::Debug for Server {
 pub struct Accepted {
     /// The bytes within TLS.
     pub stream: Stream,
-    /// Who the client is by its certificate.
+    /// Who the client is by its certificate or its pre-shared key.
     pub identity: Identity,
 }
 
-/// Who a client is by its certificate.
+/// Who a client is by its certificate or its pre-shared key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Identity {
     /// That is not asked for: user name and password tell.
     #[default]
     Unasked,
-    /// The user name that the certificate gives.
+    /// The user name that certificate or key gives.
     Name(Box<str>),
     /// The certificate has no such name; the client is to be refused.
     Missing,
 }
 
 impl Server {
+    fn load(
+        options: &Tls,
+        key_log: Option<Arc<KeyFile>>,
+        phrase: &mut PassPhrase,
+    ) -> Result<Self, Error> {
+        Ok(Self(if options.psk_hint.is_some() {
+            Kind::Psk(psk::Server::load(options, key_log)?)
+        } else {
+            Kind::Certificate(Certified::load(options, key_log, phrase)?)
+        }))
+    }
+
+    /// Shakes hands with a client. How long that may take is up to the caller.
+    ///
+    /// # Errors
+    /// Why it failed, for the log. None: the client said nothing at all.
+    pub async fn accept(&self, stream: Stream) -> Result<Accepted, Option<TlsFailure>> {
+        match &self.0 {
+            Kind::Certificate(server) => server.accept(stream).await,
+            Kind::Psk(server) => server.accept(stream).await,
+        }
+    }
+}
+
+impl Certified {
     fn load(
         options: &Tls,
         key_log: Option<Arc<KeyFile>>,
@@ -160,11 +193,7 @@ impl Server {
         })
     }
 
-    /// Shakes hands with a client. How long that may take is up to the caller.
-    ///
-    /// # Errors
-    /// Why it failed, for the log. None: the client said nothing at all.
-    pub async fn accept(&self, stream: Stream) -> Result<Accepted, Option<TlsFailure>> {
+    async fn accept(&self, stream: Stream) -> Result<Accepted, Option<TlsFailure>> {
         let session = ServerConnection::new(Arc::clone(&self.config))
             .map_err(|error| Some(Failure::Tls(error, None).explain(Side::Server)))?;
         let mut stream = TlsStream::new(stream, session.into());
