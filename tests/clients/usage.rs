@@ -182,7 +182,6 @@ fn what_comes_later_says_what_to_do_instead() {
         return;
     }
     for (line, word) in [
-        ("--psk 1234", "pre-shared"),
         ("--tls-engine pkcs11", "--key"),
         ("-S", "-h and -p"),
         ("--message-rate", "pv"),
