@@ -29,6 +29,7 @@ pub enum Decision<'a> {
     /// They are wrong or missing, or the method denied.
     Denied,
     /// The method that CONNECT names is satisfied; its last data, for CONNACK.
+    /// Or TLS told who the client is.
     Proven(Option<&'a [u8]>),
 }
 

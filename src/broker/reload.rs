@@ -34,7 +34,8 @@ pub enum Grounds {
     None,
     /// Its password.
     Password,
-    /// The authentication method that it named.
+    /// The authentication method that it named, or its certificate or key in
+    /// TLS.
     Method,
 }
 

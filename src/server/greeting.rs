@@ -55,7 +55,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Identity::Missing => self.introduce_anyway(&connect, Decision::Denied),
                 Identity::Name(name) => {
                     connect.username = Some(name);
-                    self.introduce_anyway(&connect, Decision::Allowed)
+                    // A method would still have to be satisfied.
+                    let method = crate::property!(connect.properties, AuthenticationMethod);
+                    let proven = match method {
+                        None => Decision::Proven(None),
+                        Some(_) => Decision::Allowed,
+                    };
+                    self.introduce_anyway(&connect, proven)
                 }
             },
         }

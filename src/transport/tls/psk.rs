@@ -187,12 +187,16 @@ pub(super) struct Connector {
 impl Connector {
     pub(super) fn new(options: &PskOptions) -> Result<Self, Error> {
         let key_log = options.key_log.as_deref().map(KeyFile::open).transpose()?;
-        let mut context = builder(
+        let context = builder(
             SslMethod::tls_client(),
             options.version,
             &options.ciphers,
             key_log,
         )?;
+        Self::within(context, options)
+    }
+
+    fn within(mut context: SslContextBuilder, options: &PskOptions) -> Result<Self, Error> {
         // A server that shows a certificate instead is trusted by nobody.
         context.set_verify(SslVerifyMode::PEER);
         if let Some(protocol) = &options.alpn {
@@ -402,5 +406,130 @@ impl AsyncWrite for PskStream {
         let this = self.get_mut();
         ready!(this.poll_drain(context))?;
         Pin::new(&mut this.inner).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    /// The two sides of a connection by the key of `ann`, in this version at
+    /// most.
+    async fn connected(highest: SslVersion) -> (Stream, Accepted) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("keys");
+        std::fs::write(&file, "ann:00ff\n").expect("writing");
+        let server = Server::load(
+            &Tls {
+                psk_file: Some(file),
+                use_identity_as_username: true,
+                ..Tls::default()
+            },
+            None,
+        )
+        .expect("a server");
+        let options = PskOptions {
+            identity: "ann".to_owned(),
+            key: vec![0, 0xFF],
+            ..PskOptions::default()
+        };
+        let mut context = builder(
+            SslMethod::tls_client(),
+            TlsVersion::V12,
+            &OpensslCiphers::default(),
+            None,
+        )
+        .expect("a client");
+        let set = context.set_max_proto_version(Some(highest));
+        set.expect("a version");
+        let client = Connector::within(context, &options).expect("a client");
+        let (near, far) = UnixStream::pair().expect("a pair of sockets");
+        let (near, far) = tokio::join!(
+            client.connect(near.into(), "localhost"),
+            server.accept(far.into())
+        );
+        (near.expect("connected"), far.expect("accepted"))
+    }
+
+    fn run(test: impl Future<Output = ()>) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime
+            .enable_all()
+            .build()
+            .expect("a runtime")
+            .block_on(test);
+    }
+
+    #[test]
+    fn both_versions_carry_more_than_sockets_hold() {
+        for version in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
+            run(async {
+                let (mut near, accepted) = connected(version).await;
+                assert_eq!(accepted.identity, Identity::Name("ann".into()));
+                let mut far = accepted.stream;
+                let sent: Vec<_> = (0..3_000_000u32)
+                    .map(|number| (number % 251) as u8)
+                    .collect();
+                let write = async {
+                    near.write_all(&sent).await.expect("writing");
+                    near.shutdown().await.expect("ending");
+                };
+                let mut received = Vec::new();
+                let read = far.read_to_end(&mut received);
+                let ((), count) = tokio::join!(write, read);
+                assert_eq!(count.expect("reading"), sent.len());
+                assert!(received == sent, "not what was sent");
+            });
+        }
+    }
+
+    /// Who gives up writing may go on with something else: nothing is sent
+    /// twice or lost.
+    #[test]
+    fn what_was_taken_is_sent_whatever_is_written_next() {
+        run(async {
+            let (mut near, accepted) = connected(SslVersion::TLS1_3).await;
+            let mut far = accepted.stream;
+            let mut taken = 0;
+            let full = std::future::poll_fn(|context| {
+                loop {
+                    match Pin::new(&mut near).poll_write(context, &[1; 5000]) {
+                        Poll::Ready(count) => taken += count.expect("writing"),
+                        Poll::Pending => return Poll::Ready(()),
+                    }
+                }
+            });
+            full.await;
+            let write = async {
+                near.write_all(&[2; 7]).await.expect("writing");
+                near.shutdown().await.expect("ending");
+            };
+            let mut received = Vec::new();
+            let ((), count) = tokio::join!(write, far.read_to_end(&mut received));
+            assert_eq!(count.expect("reading"), taken + 7);
+            assert!(received[..taken].iter().all(|byte| *byte == 1));
+            assert_eq!(received[taken..], [2; 7]);
+        });
+    }
+
+    #[test]
+    fn whoever_is_silent_is_not_told_of() {
+        run(async {
+            let directory = tempfile::tempdir().expect("a directory");
+            let file = directory.path().join("keys");
+            std::fs::write(&file, "").expect("writing");
+            let options = Tls {
+                psk_file: Some(file),
+                ..Tls::default()
+            };
+            let server = Server::load(&options, None).expect("a server");
+            let (near, far) = UnixStream::pair().expect("a pair of sockets");
+            drop(near);
+            let outcome = server.accept(far.into()).await;
+            assert!(matches!(outcome, Err(None)));
+        });
     }
 }
