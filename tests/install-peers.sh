@@ -23,7 +23,7 @@ if ! { command -v mosquitto_pub && { command -v mosquitto || test -x /usr/sbin/m
 fi
 
 missing=()
-for program in chromium microsocks; do
+for program in chromium microsocks openssl; do
     command -v "$program" >/dev/null || missing+=("$program")
 done
 if [ "${#missing[@]}" -gt 0 ]; then

@@ -34,9 +34,10 @@ pub enum Grounds {
     None,
     /// Its password.
     Password,
-    /// The authentication method that it named, or its certificate or key in
-    /// TLS.
+    /// The authentication method that it named.
     Method,
+    /// Its certificate.
+    Certificate,
 }
 
 impl Grounds {
@@ -45,6 +46,7 @@ impl Grounds {
             Decision::Allowed | Decision::Denied => Self::None,
             Decision::Verified => Self::Password,
             Decision::Proven(_) => Self::Method,
+            Decision::Certified => Self::Certificate,
         }
     }
 }

@@ -187,6 +187,7 @@ impl Config {
             let keys = &listener.tls.psk_file;
             let named = [&security.password_file, &security.acl_file, keys];
             files.extend(named.into_iter().flatten().cloned());
+            files.extend(listener.tls.files().cloned());
         }
         files.sort();
         files.dedup();

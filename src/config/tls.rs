@@ -87,6 +87,12 @@ impl Tls {
         self.certfile.is_some() && self.keyfile.is_some()
     }
 
+    /// The files that are named; a directory is none.
+    pub(super) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let files = [&self.certfile, &self.keyfile, &self.cafile, &self.crlfile];
+        files.into_iter().flatten()
+    }
+
     /// Which part of a certificate is the user name.
     pub fn identity(&self) -> TlsIdentity {
         if self.use_identity_as_username {

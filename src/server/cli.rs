@@ -16,7 +16,7 @@ use super::signals::Signals;
 use super::{Broker, runtime, systemd};
 use crate::auth::{Access, Acl, Client, LoadError, PasswordFile};
 use crate::config::{Config, LogTypes};
-use crate::transport::tls::ServerCell;
+use crate::transport::tls::{self, Keyring};
 
 /// What Mosquitto exits with after a start that failed, and after a bad
 /// configuration or command line.
@@ -275,8 +275,9 @@ fn test_config(matches: &ArgMatches) -> Result<(), String> {
             }));
         }
     }
+    let keyring = Keyring::default();
     for listener in config.listeners.iter().filter(|one| one.tls.is_on()) {
-        if let Err(error) = ServerCell::load(&listener.tls, None) {
+        if let Err(error) = tls::Server::load(&listener.tls, None, &keyring) {
             let file = error.file().unwrap_or(Path::new(""));
             let mut options = TLS_FILES.iter();
             let place = options.find_map(|option| effective.blame(option, file, error.what()));

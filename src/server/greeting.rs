@@ -55,13 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Identity::Missing => self.introduce_anyway(&connect, Decision::Denied),
                 Identity::Name(name) => {
                     connect.username = Some(name);
-                    // A method would still have to be satisfied.
-                    let method = crate::property!(connect.properties, AuthenticationMethod);
-                    let proven = match method {
-                        None => Decision::Proven(None),
-                        Some(_) => Decision::Allowed,
-                    };
-                    self.introduce_anyway(&connect, proven)
+                    self.introduce_anyway(&connect, Decision::Certified)
                 }
             },
         }

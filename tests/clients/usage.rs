@@ -188,8 +188,8 @@ fn what_comes_later_says_what_to_do_instead() {
     }
     for (line, word) in [
         ("--tls-engine pkcs11", "--key"),
-        ("-S", "-h and -p"),
-        ("--message-rate", "pv"),
+        ("-S", "dig +short SRV"),
+        ("--keyform engine --cert c --key k", "OpenSSL engines"),
     ] {
         let args = [&words(line)[..], &["-t", "a", "-m", "b"]].concat();
         let done = run(Program::Pub.command().args(args)).expect_code(1);

@@ -13,5 +13,6 @@ mod layers;
 #[cfg(feature = "psk")]
 mod psk;
 mod recipe;
+mod reload;
 mod servers;
 mod stage;

@@ -3,22 +3,27 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
+use tokio::time::timeout;
 
 use super::failure::{Failure, Side};
 use super::files::{certificates, directory};
-use super::key::PassPhrase;
+use super::key::Keyring;
 use super::keylog::KeyFile;
 use super::stream::TlsStream;
 use super::verify::{Trust, Usage, Verified};
 use super::{Error, certified_key, provider, psk, versions};
 use crate::config::{Ciphers, OpensslCiphers, TlsVersion};
 use crate::transport::Stream;
+
+/// How long the server may take for the handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How a client speaks TLS. The default trusts nobody.
 #[derive(Clone, Debug, Default)]
@@ -119,7 +124,7 @@ impl Connector {
             None => config.with_no_client_auth(),
             Some((certificate, key)) => {
                 let chain = certificates(certificate)?;
-                let key = certified_key(certificate, chain, key, &mut PassPhrase::default())?;
+                let key = certified_key(certificate, chain, key, &Keyring::default())?;
                 let resolver: Arc<dyn ResolvesClientCert> = Arc::new(SingleCertAndKey::from(key));
                 config.with_client_cert_resolver(resolver)
             }
@@ -163,7 +168,10 @@ impl Connector {
         let session = ClientConnection::new(Arc::clone(config), name)
             .map_err(|error| explain(Failure::Tls(error, None)))?;
         let mut stream = TlsStream::new(stream, session.into());
-        stream.shake_hands().await.map_err(explain)?;
+        match timeout(HANDSHAKE_TIMEOUT, stream.shake_hands()).await {
+            Ok(shaken) => shaken.map_err(explain)?,
+            Err(_) => return Err(explain(Failure::Silence)),
+        }
         Ok(Stream::Tls(Box::new(stream)))
     }
 }

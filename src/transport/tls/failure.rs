@@ -13,6 +13,8 @@ pub(super) enum Failure {
     Io(io::Error),
     /// The peer closed the connection in the middle of the handshake.
     Left,
+    /// The handshake took too long.
+    Silence,
     Tls(rustls::Error, Option<Box<Rejection>>),
 }
 
@@ -76,6 +78,10 @@ impl Failure {
         let (what, help) = match self {
             Self::Io(error) => (format!("the connection was lost: {error}"), String::new()),
             Self::Left => left(side),
+            Self::Silence => (
+                "the other side doesn't go on with the handshake".to_owned(),
+                "does it speak TLS on this port? 8883 is usual".to_owned(),
+            ),
             Self::Tls(_, Some(rejection)) => refused(side, rejection),
             Self::Tls(error, None) => by_rustls(side, error),
         };

@@ -39,14 +39,14 @@ use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 
 pub use client::{ClientOptions, Connector, PskOptions};
 pub use failure::TlsFailure;
+pub use key::Keyring;
 #[cfg(feature = "psk")]
 pub use psk::PskStream;
-pub use server::{Accepted, Identity, Server, ServerCell};
+pub use server::{Accepted, Identity, Server};
 pub use stream::TlsStream;
 
 use crate::config::{Cipher, Ciphers, TlsVersion};
 use files::Certificate;
-use key::PassPhrase;
 
 /// Why TLS cannot be set up: what is wrong, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,9 +145,9 @@ fn certified_key(
     certificate: &Path,
     chain: Vec<Certificate>,
     key: &Path,
-    phrase: &mut PassPhrase,
+    keyring: &Keyring,
 ) -> Result<CertifiedKey, Error> {
-    let signer = key::load(key, phrase).map_err(|error| error.about(key))?;
+    let signer = key::load(key, keyring).map_err(|error| error.about(key))?;
     let of_key = signer.public_key();
     let of_certificate = chain.first().and_then(|first| certificate::parse(first));
     if let (Some(of_key), Some(of_certificate)) = (of_key, of_certificate)

@@ -151,7 +151,7 @@ impl Simulation {
             if here && !full && !self.actors[who - 1].more {
                 let head = held.outgoing.head().map(|head| (head.qos, head.size()));
                 let must = ledger.must_wait(&model.links[who], head);
-                assert!(must, "{who} could get {:?}", ledger.waiting.front(),);
+                assert!(must, "{who} could get {:?}", ledger.waiting.front());
             }
         }
         for pending in model.pending.drain(..) {
