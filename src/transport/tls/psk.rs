@@ -369,12 +369,26 @@ impl PskStream {
 }
 
 impl AsyncRead for PskStream {
+    /// OpenSSL gives out one record after the other; here all that are there
+    /// are handed over together.
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_read(context, buffer)
+        let this = self.get_mut();
+        let start = buffer.filled().len();
+        loop {
+            let before = buffer.filled().len();
+            let read = Pin::new(&mut this.inner).poll_read(context, buffer);
+            let has_more = buffer.filled().len() > before && buffer.remaining() > 0;
+            match read {
+                Poll::Ready(Ok(())) if has_more => {}
+                // What comes then comes again with the next read.
+                _ if before > start => return Poll::Ready(Ok(())),
+                read => return read,
+            }
+        }
     }
 }
 
