@@ -69,10 +69,12 @@ fn the_same_packets_have_the_same_outcome() {
     }
 }
 
+/// Whether a packet of a version shows something.
+type Shows = fn(u8, &[u8]) -> bool;
+
 #[test]
 fn all_features_are_among_the_streams() {
-    type Is = fn(u8, &[u8]) -> bool;
-    let features: [(&str, Is); 4] = [
+    let features: [(&str, Shows); 4] = [
         ("MQTT 3.1", |version, _| version == 3),
         ("retained", |_, bytes| bytes[0] & 0xF1 == 0x31),
         ("$share", |_, bytes| {

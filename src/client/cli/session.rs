@@ -67,8 +67,14 @@ impl Session {
         &mut self,
         patience: Duration,
     ) -> Result<ConnAckInfo, Failure> {
-        let failure = match self.reach().await {
-            Err(failure) => failure,
+        let failure = match connect(&self.target).await {
+            Err(error) => {
+                let failure = texts::unreachable(&error, &self.target);
+                if texts::tls_failure(Some(&error)).is_some() {
+                    return Err(failure);
+                }
+                failure
+            }
             Ok(stream) => match self.client.open(stream).await {
                 Ok(info) => return Ok(info),
                 Err(error) if is_final(&error) => return Err(self.refused(&error)),
@@ -130,6 +136,7 @@ fn is_final(error: &ConnectError) -> bool {
                 | ReasonCode::SERVER_BUSY
                 | ReasonCode::CONNECTION_RATE_EXCEEDED
         ),
+        ConnectError::Lost(error) => texts::tls_failure(error.as_ref()).is_some(),
         _ => false,
     }
 }

@@ -2,7 +2,7 @@
 //! must receive and when. Virtual time; nothing is left to chance but the seed.
 //!
 //! `MOUSTIQUE_SEED=n` replays one seed; `MOUSTIQUE_SEEDS=n` runs that many
-//! instead of the few of an ordinary run, 0 without end, and
+//! instead of those of an ordinary run, 0 without end, and
 //! `MOUSTIQUE_STEPS=n` takes that many steps with each.
 //!
 //! | file | concept |

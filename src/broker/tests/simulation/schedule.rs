@@ -318,9 +318,7 @@ impl Simulation {
         let observed = std::mem::take(&mut self.actor(who).observed);
         self.actor(who).woken = false;
         self.actor(who).more = work.more;
-        self.sort_out(false);
-        self.observe(who, &work.bytes[observed..]);
-        self.reconcile();
+        self.settle_with(Some((who, &work.bytes[observed..])));
         for packet in packets(client.version, &work.bytes) {
             if let Heard::Message { id, new } = self.actor(who).hear(&packet) {
                 let session = self.model.sessions.get_mut(&who).unwrap();
