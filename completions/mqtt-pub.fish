@@ -31,6 +31,8 @@ complete -c mqtt-pub -l ciphers -d 'The cipher suites, in OpenSSL\'s language [d
 complete -c mqtt-pub -l tls-version -d 'The lowest version of TLS: tlsv1.2 or tlsv1.3 [default: tlsv1.2]' -r
 complete -c mqtt-pub -l tls-alpn -d 'Ask for this protocol (ALPN) where a port serves several' -r
 complete -c mqtt-pub -l tls-keylog -d 'Append the secrets of the connection to this file, with which Wireshark can read it' -r -F
+complete -c mqtt-pub -l psk -d 'Use TLS by this pre-shared key, in hexadecimal digits; with --psk-identity, and without certificates' -r
+complete -c mqtt-pub -l psk-identity -d 'The name by which the broker knows the pre-shared key' -r
 complete -c mqtt-pub -s i -l id -d 'The client identifier [default: the broker chooses]' -r
 complete -c mqtt-pub -s I -l id-prefix -d 'A client identifier of this prefix and the process id' -r
 complete -c mqtt-pub -s x -d 'Seconds for which the broker keeps the session, or -1 for ever (MQTT 5)' -r
@@ -41,8 +43,6 @@ complete -c mqtt-pub -s D -l property -d 'Add an MQTT 5 property to a packet (co
 complete -c mqtt-pub -s o -d 'Read options from this file, one a line, instead of the usual ones' -r -F
 complete -c mqtt-pub -l tls-engine -r
 complete -c mqtt-pub -l tls-engine-kpass-sha1 -r
-complete -c mqtt-pub -l psk -r
-complete -c mqtt-pub -l psk-identity -r
 complete -c mqtt-pub -s s -l stdin-file -d 'The message is all of standard input'
 complete -c mqtt-pub -s n -l null-message -d 'An empty message'
 complete -c mqtt-pub -s l -l stdin-line -d 'Each line of standard input is a message'

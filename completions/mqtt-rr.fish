@@ -39,6 +39,8 @@ complete -c mqtt-rr -l ciphers -d 'The cipher suites, in OpenSSL\'s language [de
 complete -c mqtt-rr -l tls-version -d 'The lowest version of TLS: tlsv1.2 or tlsv1.3 [default: tlsv1.2]' -r
 complete -c mqtt-rr -l tls-alpn -d 'Ask for this protocol (ALPN) where a port serves several' -r
 complete -c mqtt-rr -l tls-keylog -d 'Append the secrets of the connection to this file, with which Wireshark can read it' -r -F
+complete -c mqtt-rr -l psk -d 'Use TLS by this pre-shared key, in hexadecimal digits; with --psk-identity, and without certificates' -r
+complete -c mqtt-rr -l psk-identity -d 'The name by which the broker knows the pre-shared key' -r
 complete -c mqtt-rr -s i -l id -d 'The client identifier [default: the broker chooses]' -r
 complete -c mqtt-rr -s I -l id-prefix -d 'A client identifier of this prefix and the process id' -r
 complete -c mqtt-rr -s x -d 'Seconds for which the broker keeps the session, or -1 for ever (MQTT 5)' -r
@@ -49,8 +51,6 @@ complete -c mqtt-rr -s D -l property -d 'Add an MQTT 5 property to a packet (con
 complete -c mqtt-rr -s o -d 'Read options from this file, one a line, instead of the usual ones' -r -F
 complete -c mqtt-rr -l tls-engine -r
 complete -c mqtt-rr -l tls-engine-kpass-sha1 -r
-complete -c mqtt-rr -l psk -r
-complete -c mqtt-rr -l psk-identity -r
 complete -c mqtt-rr -s s -l stdin-file -d 'The request is all of standard input'
 complete -c mqtt-rr -s n -l null-message -d 'An empty request'
 complete -c mqtt-rr -s v -l verbose -d 'Print the topic in front of the payload'

@@ -23,7 +23,7 @@ _mqtt__sub() {
 
     case "${cmd}" in
         mqtt__sub)
-            opts="-t -U -q -v -F -N -R -T -w -C -E -W -h -p -L -A -u -P -V -k -i -I -c -x -D -o -d -S --topic --unsubscribe --qos --retain-as-published --retain-handling --verbose --pretty --timestamp --decode --color --filter-out --retained-only --remove-retained --dry-run --random-filter --watch --message-rate --host --port --unix --url --ws --proxy --username --pw --password-file --ask-password --protocol-version --keepalive --nodelay --cafile --capath --tls-use-os-certs --cert --key --keyform --insecure --ciphers --tls-version --tls-alpn --tls-keylog --no-tls --id --id-prefix --disable-clean-session --will-topic --will-payload --will-qos --will-retain --property --debug --quiet --help --version --tls-engine --tls-engine-kpass-sha1 --psk --psk-identity"
+            opts="-t -U -q -v -F -N -R -T -w -C -E -W -h -p -L -A -u -P -V -k -i -I -c -x -D -o -d -S --topic --unsubscribe --qos --retain-as-published --retain-handling --verbose --pretty --timestamp --decode --color --filter-out --retained-only --remove-retained --dry-run --random-filter --watch --message-rate --host --port --unix --url --ws --proxy --username --pw --password-file --ask-password --protocol-version --keepalive --nodelay --cafile --capath --tls-use-os-certs --cert --key --keyform --insecure --ciphers --tls-version --tls-alpn --tls-keylog --psk --psk-identity --no-tls --id --id-prefix --disable-clean-session --will-topic --will-payload --will-qos --will-retain --property --debug --quiet --help --version --tls-engine --tls-engine-kpass-sha1"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -266,6 +266,14 @@ _mqtt__sub() {
                     fi
                     return 0
                     ;;
+                --psk)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --psk-identity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --id)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -326,14 +334,6 @@ _mqtt__sub() {
                     return 0
                     ;;
                 --tls-engine-kpass-sha1)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --psk)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --psk-identity)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -35,6 +35,8 @@ complete -c mqtt-sub -l ciphers -d 'The cipher suites, in OpenSSL\'s language [d
 complete -c mqtt-sub -l tls-version -d 'The lowest version of TLS: tlsv1.2 or tlsv1.3 [default: tlsv1.2]' -r
 complete -c mqtt-sub -l tls-alpn -d 'Ask for this protocol (ALPN) where a port serves several' -r
 complete -c mqtt-sub -l tls-keylog -d 'Append the secrets of the connection to this file, with which Wireshark can read it' -r -F
+complete -c mqtt-sub -l psk -d 'Use TLS by this pre-shared key, in hexadecimal digits; with --psk-identity, and without certificates' -r
+complete -c mqtt-sub -l psk-identity -d 'The name by which the broker knows the pre-shared key' -r
 complete -c mqtt-sub -s i -l id -d 'The client identifier [default: the broker chooses]' -r
 complete -c mqtt-sub -s I -l id-prefix -d 'A client identifier of this prefix and the process id' -r
 complete -c mqtt-sub -s x -d 'Seconds for which the broker keeps the session, or -1 for ever (MQTT 5)' -r
@@ -45,8 +47,6 @@ complete -c mqtt-sub -s D -l property -d 'Add an MQTT 5 property to a packet (co
 complete -c mqtt-sub -s o -d 'Read options from this file, one a line, instead of the usual ones' -r -F
 complete -c mqtt-sub -l tls-engine -r
 complete -c mqtt-sub -l tls-engine-kpass-sha1 -r
-complete -c mqtt-sub -l psk -r
-complete -c mqtt-sub -l psk-identity -r
 complete -c mqtt-sub -l retain-as-published -d 'Keep the retain flag of messages as it was published (MQTT 5)'
 complete -c mqtt-sub -s v -l verbose -d 'Print the topic in front of the payload'
 complete -c mqtt-sub -l pretty -d 'With %j, %J and --decode: print JSON on several lines; on a terminal, JSON has colours'

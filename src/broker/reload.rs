@@ -36,7 +36,7 @@ pub enum Grounds {
     Password,
     /// The authentication method that it named.
     Method,
-    /// Its certificate.
+    /// Its certificate, or its pre-shared key.
     Certificate,
 }
 

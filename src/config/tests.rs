@@ -355,7 +355,6 @@ fn what_is_not_there_yet_is_refused_with_a_way_out() {
         "listener 9001\nhttp_dir /srv",
         "auth_plugin /x.so",
         "plugin_opt_config_file /x",
-        "psk_file /p",
         "log_dest dlt",
     ] {
         let refused = error(text);

@@ -279,7 +279,7 @@ fn test_config(matches: &ArgMatches) -> Result<(), String> {
     for listener in config.listeners.iter().filter(|one| one.tls.is_on()) {
         if let Err(error) = tls::Server::load(&listener.tls, None, &keyring) {
             let file = error.file().unwrap_or(Path::new(""));
-            let mut options = ["certfile", "keyfile", "cafile", "capath", "crlfile"].iter();
+            let mut options = TLS_FILES.iter();
             let place = options.find_map(|option| effective.blame(option, file, error.what()));
             mistakes.push(place.map_or(error.to_string(), |diagnostic| {
                 diagnostic.with_help(error.help()).to_string()
@@ -294,6 +294,11 @@ fn test_config(matches: &ArgMatches) -> Result<(), String> {
     }
     write!(std::io::stdout(), "{effective}").map_err(|error| format!("Error: {error}."))
 }
+
+/// The options that name files about TLS.
+const TLS_FILES: [&str; 6] = [
+    "certfile", "keyfile", "cafile", "capath", "crlfile", "psk_file",
+];
 
 /// The files about users and rights, each once, with the option that names it.
 fn files(config: &Config) -> Vec<(&'static str, &Path)> {

@@ -366,9 +366,12 @@ fn warn_of_exposed_files(config: &Config, logger: &Logger) {
     let Some(reader) = process::reader(config.user.as_deref()) else {
         return;
     };
-    let securities = config.listeners.iter().map(|listener| &listener.security);
-    let files: BTreeSet<_> = securities
-        .flat_map(|security| [&security.password_file, &security.acl_file])
+    let files: BTreeSet<_> = config
+        .listeners
+        .iter()
+        .flat_map(|Listener { security, tls, .. }| {
+            [&security.password_file, &security.acl_file, &tls.psk_file]
+        })
         .flatten()
         .collect();
     for warning in files

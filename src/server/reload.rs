@@ -286,7 +286,7 @@ fn why_not(
     }
     let prefix = policy.client_id_prefix.as_deref().unwrap_or_default();
     let is_known = match guest.grounds {
-        // Its certificate is not looked at again, as long as certificates count.
+        // Its certificate or key is not looked at again, as long as these count.
         Grounds::Certificate => after.tls.as_ref().is_some_and(tls::Server::identifies),
         grounds => after
             .credentials

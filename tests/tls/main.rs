@@ -10,6 +10,8 @@ mod handshakes;
 mod identity;
 mod keys;
 mod layers;
+#[cfg(feature = "psk")]
+mod psk;
 mod recipe;
 mod reload;
 mod servers;

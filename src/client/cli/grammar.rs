@@ -251,6 +251,8 @@ fn common(command: Command) -> Command {
             long_value("tls-alpn", "protocol", "Ask for this protocol (ALPN) where a port serves several"),
             long_value("tls-keylog", "file", "Append the secrets of the connection to this file, with which Wireshark can read it")
                 .value_hint(ValueHint::FilePath),
+            long_value("psk", "key", "Use TLS by this pre-shared key, in hexadecimal digits; with --psk-identity, and without certificates"),
+            long_value("psk-identity", "identity", "The name by which the broker knows the pre-shared key"),
             long_flag("no-tls", "Don't use TLS, whatever the port"),
         ])
         .next_help_heading(SESSION)

@@ -14,8 +14,6 @@ struct Later {
     instead: &'static str,
 }
 
-const PSK: &str = "TLS with pre-shared keys comes in a later version of Moustique; until then connect over \
-     a trusted network or a tunnel such as `ssh -L 1883:localhost:1883 HOST`";
 const ENGINE: &str = "OpenSSL engines are not supported; use a key in a file with --key";
 const SRV: &str = "SRV lookups are left to tools for them: `dig +short SRV _mqtt._tcp.DOMAIN` tells the port \
      and the host, for -p and -h";
@@ -32,8 +30,6 @@ const fn with_value(id: &'static str, instead: &'static str) -> Later {
 const LATER: &[Later] = &[
     with_value("tls-engine", ENGINE),
     with_value("tls-engine-kpass-sha1", ENGINE),
-    with_value("psk", PSK),
-    with_value("psk-identity", PSK),
     Later {
         id: "srv",
         short: Some('S'),

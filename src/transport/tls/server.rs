@@ -20,13 +20,24 @@ use super::key::Keyring;
 use super::keylog::KeyFile;
 use super::stream::TlsStream;
 use super::verify::{Trust, Usage, Verified};
-use super::{Error, certified_key, provider, versions};
+use super::{Error, certified_key, provider, psk, versions};
 use crate::config::{Tls, TlsIdentity};
 use crate::transport::Stream;
 
 /// What a listener needs for TLS, made from its files. When these are read
 /// again, connections that stand keep what they began with.
 pub struct Server {
+    kind: Kind,
+    identifies: bool,
+}
+
+enum Kind {
+    Certificate(Certified),
+    Psk(psk::Server),
+}
+
+/// A listener with a certificate.
+struct Certified {
     config: Arc<ServerConfig>,
     identity: TlsIdentity,
 }
@@ -42,17 +53,17 @@ impl fmt::Debug for Server {
 pub struct Accepted {
     /// The bytes within TLS.
     pub stream: Stream,
-    /// Who the client is by its certificate.
+    /// Who the client is by its certificate or its pre-shared key.
     pub identity: Identity,
 }
 
-/// Who a client is by its certificate.
+/// Who a client is by its certificate or its pre-shared key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Identity {
     /// That is not asked for: user name and password tell.
     #[default]
     Unasked,
-    /// The user name that the certificate gives.
+    /// The user name that certificate or key gives.
     Name(Box<str>),
     /// The certificate has no such name; the client is to be refused.
     Missing,
@@ -65,6 +76,41 @@ impl Server {
     /// # Errors
     /// The first file that cannot be used, and what to do about it.
     pub fn load(options: &Tls, key_log: Option<&Path>, keyring: &Keyring) -> Result<Self, Error> {
+        let key_log = key_log.map(KeyFile::open).transpose()?;
+        Ok(Self {
+            kind: if options.psk_hint.is_some() {
+                Kind::Psk(psk::Server::load(options, key_log)?)
+            } else {
+                Kind::Certificate(Certified::load(options, key_log, keyring)?)
+            },
+            identifies: options.identity() != TlsIdentity::None,
+        })
+    }
+
+    /// Whether clients have their user name from their certificate or their
+    /// pre-shared key.
+    pub fn identifies(&self) -> bool {
+        self.identifies
+    }
+
+    /// Shakes hands with a client. How long that may take is up to the caller.
+    ///
+    /// # Errors
+    /// Why it failed, for the log. None: the client said nothing at all.
+    pub async fn accept(&self, stream: Stream) -> Result<Accepted, Option<TlsFailure>> {
+        match &self.kind {
+            Kind::Certificate(server) => server.accept(stream).await,
+            Kind::Psk(server) => server.accept(stream).await,
+        }
+    }
+}
+
+impl Certified {
+    fn load(
+        options: &Tls,
+        key_log: Option<Arc<KeyFile>>,
+        keyring: &Keyring,
+    ) -> Result<Self, Error> {
         let (Some(certificate), Some(key)) = (&options.certfile, &options.keyfile) else {
             let what = "TLS needs `certfile` and `keyfile`";
             return Err(Error::new(what, "write both, or neither"));
@@ -102,8 +148,8 @@ impl Server {
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         }
-        if let Some(path) = key_log {
-            config.key_log = KeyFile::open(path)?;
+        if let Some(key_log) = key_log {
+            config.key_log = key_log;
         }
         Ok(Self {
             config: Arc::new(config),
@@ -111,16 +157,7 @@ impl Server {
         })
     }
 
-    /// Whether clients have their user name from their certificate.
-    pub fn identifies(&self) -> bool {
-        self.identity != TlsIdentity::None
-    }
-
-    /// Shakes hands with a client. How long that may take is up to the caller.
-    ///
-    /// # Errors
-    /// Why it failed, for the log. None: the client said nothing at all.
-    pub async fn accept(&self, stream: Stream) -> Result<Accepted, Option<TlsFailure>> {
+    async fn accept(&self, stream: Stream) -> Result<Accepted, Option<TlsFailure>> {
         let session = ServerConnection::new(Arc::clone(&self.config))
             .map_err(|error| Some(Failure::Tls(error, None).explain(Side::Server)))?;
         let mut stream = TlsStream::new(stream, session.into());
