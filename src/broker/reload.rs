@@ -9,12 +9,14 @@ use std::sync::Arc;
 
 use super::connection::Promised;
 use super::timers::{Millis, Timer};
-use super::{Core, Decision, Policy, Refusal, Settings};
+use super::{ConnectionId, Core, Decision, Policy, Refusal, Settings};
 use crate::codec::Version;
 
 /// A client that is connected, for [`Core::expel`] to be judged.
 #[derive(Clone, Copy, Debug)]
 pub struct Guest<'a> {
+    /// Its connection.
+    pub connection: ConnectionId,
     /// The listener that it came through, as [`Policy::listener`] counts.
     pub listener: usize,
     /// The client identifier.
@@ -130,6 +132,7 @@ impl Core {
                 continue;
             };
             let guest = Guest {
+                connection: connection.id,
                 listener: connection.policy.listener,
                 client_id: &session.client_id,
                 username: session.username.as_deref(),

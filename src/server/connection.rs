@@ -94,6 +94,9 @@ where
             ended: Some(Ended::ByClient),
         },
     };
+    if !origin.certificates.is_empty() {
+        connection.place.hub.certify(id, origin.certificates);
+    }
     let identity = origin.identity;
     // Beginning and end are on the heap, to weigh nothing in between.
     async move {

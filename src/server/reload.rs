@@ -10,6 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustls::pki_types::CertificateDer;
 use tokio::sync::{Notify, Semaphore};
 
 use super::connection::Door;
@@ -204,9 +205,13 @@ impl Control {
             })
             .collect();
         let settings = settings(&config, self.hub.logger());
+        let certificates = self.hub.certificates();
         self.hub.enter(None, |core, now| {
             core.reconfigure(now, settings, &policies);
-            core.expel(now, |guest| why_not(&exchanged, guest));
+            core.expel(now, |guest| {
+                let shown = certificates.get(&guest.connection);
+                why_not(&exchanged, guest, shown.map_or(&[], |shown| shown))
+            });
         });
         for warning in warnings {
             self.hub.log(LogType::Warning, &warning);
@@ -276,12 +281,20 @@ impl fmt::Debug for Control {
 fn why_not(
     exchanged: &HashMap<usize, (Arc<Door>, Arc<Door>)>,
     guest: &Guest<'_>,
+    certificates: &[CertificateDer<'_>],
 ) -> Option<Refusal> {
     let (before, after) = exchanged.get(&guest.listener)?;
     let policy = &after.policy;
     if !policy.versions[guest.version as usize - Version::V31 as usize] {
         return Some(Refusal::Administrative(
             "its protocol version is not accepted any more",
+        ));
+    }
+    if let Some(tls) = &after.tls
+        && !tls.still_trusts(certificates)
+    {
+        return Some(Refusal::Administrative(
+            "its certificate is not trusted any more",
         ));
     }
     let prefix = policy.client_id_prefix.as_deref().unwrap_or_default();

@@ -84,7 +84,12 @@ fn a_new_revocation_list_keeps_out_whom_it_names() {
     reload(&broker, DONE);
     assert_eq!(as_client(&joe), Some(8));
     assert_eq!(as_client(&ann), Some(0));
-    // Whom a certificate let in may stay.
+    // Who is not named is there still.
     watcher.stdout.wait_until(|text| text.lines().count() == 2);
     assert!(!watcher.ended());
+    // Who is connected when it is named is sent away.
+    replace(&crl, &stage.ca.revoke(&[7, 8]));
+    reload(&broker, DONE);
+    let why = "by a reload: its certificate is not trusted any more";
+    broker.process().stderr.wait_until(|log| log.contains(why));
 }

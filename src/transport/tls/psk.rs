@@ -119,6 +119,7 @@ impl Server {
         Ok(Accepted {
             stream: Stream::Psk(Box::new(PskStream::new(stream))),
             identity,
+            certificates: [].into(),
         })
     }
 }

@@ -39,6 +39,7 @@ enum Kind {
 /// A listener with a certificate.
 struct Certified {
     config: Arc<ServerConfig>,
+    verifier: Arc<dyn ClientCertVerifier>,
     identity: TlsIdentity,
 }
 
@@ -55,6 +56,8 @@ pub struct Accepted {
     pub stream: Stream,
     /// Who the client is by its certificate or its pre-shared key.
     pub identity: Identity,
+    /// The client's certificate and those above it; empty if it has none.
+    pub certificates: Arc<[CertificateDer<'static>]>,
 }
 
 /// Who a client is by its certificate or its pre-shared key.
@@ -91,6 +94,21 @@ impl Server {
     /// pre-shared key.
     pub fn identifies(&self) -> bool {
         self.identifies
+    }
+
+    /// Whether a client with these certificates, that was let in before, would
+    /// be let in now.
+    pub fn still_trusts(&self, certificates: &[CertificateDer<'_>]) -> bool {
+        match (&self.kind, certificates) {
+            (Kind::Certificate(server), [first, above @ ..]) => {
+                let verifier = &server.verifier;
+                !verifier.offer_client_auth()
+                    || verifier
+                        .verify_client_cert(first, above, UnixTime::now())
+                        .is_ok()
+            }
+            _ => true,
+        }
     }
 
     /// Shakes hands with a client. How long that may take is up to the caller.
@@ -138,7 +156,7 @@ impl Certified {
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(versions(options.version))
             .map_err(|error| Error::new(format!("TLS cannot be set up: {error}"), ""))?
-            .with_client_cert_verifier(verifier)
+            .with_client_cert_verifier(Arc::clone(&verifier))
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
         // Whose list of ciphers counts, in TLS 1.2.
         config.ignore_client_order = options.ciphers.is_restricted();
@@ -153,6 +171,7 @@ impl Certified {
         }
         Ok(Self {
             config: Arc::new(config),
+            verifier,
             identity: options.identity(),
         })
     }
@@ -166,11 +185,16 @@ impl Certified {
             stream.say_goodbye().await;
             return Err((!silent).then(|| failure.explain(Side::Server)));
         }
-        let certificate = stream.session().peer_certificates().and_then(<[_]>::first);
-        let identity = identify(self.identity, certificate);
+        let certificates: Arc<[_]> = stream
+            .session()
+            .peer_certificates()
+            .unwrap_or_default()
+            .into();
+        let identity = identify(self.identity, certificates.first());
         Ok(Accepted {
             stream: Stream::Tls(Box::new(stream)),
             identity,
+            certificates,
         })
     }
 }
