@@ -1,6 +1,7 @@
 //! In place of `psk.rs` in a build without the cargo feature `psk`: nobody can
 //! have what is here.
 
+use std::future::Ready;
 use std::io;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ impl Server {
         Err(not_built())
     }
 
-    pub(super) async fn accept(&self, _: Stream) -> Result<Accepted, Option<TlsFailure>> {
+    pub(super) fn accept(&self, _: Stream) -> Ready<Result<Accepted, Option<TlsFailure>>> {
         match *self {}
     }
 }
@@ -30,7 +31,7 @@ impl Connector {
         Err(not_built())
     }
 
-    pub(super) async fn connect(&self, _: Stream, _: &str) -> io::Result<Stream> {
+    pub(super) fn connect(&self, _: Stream, _: &str) -> Ready<io::Result<Stream>> {
         match *self {}
     }
 }
