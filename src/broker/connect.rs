@@ -48,7 +48,7 @@ impl Core {
         self.peers.now = now;
         self.peers.stats.messages_received += 1;
         self.peers.stats.connects += 1;
-        self.peers.journal.begin();
+        self.peers.journal.begin(0);
         let Some(connection) = self.peers.connection(id) else {
             return;
         };

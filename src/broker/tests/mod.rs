@@ -2,6 +2,7 @@
 //! bytes out, time as the test tells it.
 
 mod connect;
+mod durable;
 mod flows;
 mod forwarding;
 mod harness;
@@ -10,6 +11,7 @@ mod memory;
 mod mounts;
 mod pressure;
 mod reload;
+mod restart;
 mod retained;
 mod rights;
 mod sessions;
