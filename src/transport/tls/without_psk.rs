@@ -38,8 +38,8 @@ impl Connector {
 
 fn not_built() -> Error {
     Error::new(
-        "this program was built without TLS by pre-shared keys",
-        "build one with `cargo install --path . --features psk`, which needs OpenSSL; or use \
-         certificates",
+        "this program was built without TLS by pre-shared keys; \
+         `cargo install --path . --features psk` builds one with it",
+        "that needs OpenSSL; or use certificates",
     )
 }
