@@ -132,6 +132,7 @@ pub(super) fn version(value: &str) -> Result<Change<Listener>, Fault> {
 }
 
 /// Reads `ciphers`.
+#[expect(clippy::unnecessary_wraps, reason = "the form that the table wants")]
 pub(super) fn ciphers(value: &str) -> Result<Change<Listener>, Fault> {
     let (text, list) = (value.to_owned(), Ciphers::parse_tls12(value).ok());
     Ok(Box::new(move |listener| {
@@ -141,6 +142,7 @@ pub(super) fn ciphers(value: &str) -> Result<Change<Listener>, Fault> {
 }
 
 /// Reads `ciphers_tls1.3`.
+#[expect(clippy::unnecessary_wraps, reason = "the form that the table wants")]
 pub(super) fn ciphers_tls13(value: &str) -> Result<Change<Listener>, Fault> {
     let (text, list) = (value.to_owned(), Ciphers::parse_tls13(value).ok());
     Ok(Box::new(move |listener| {
@@ -288,7 +290,6 @@ pub(super) fn psk_mistakes<'a>(
 
 #[cfg(test)]
 mod tests {
-    #[cfg(feature = "psk")]
     use std::path::Path;
 
     use crate::config::{Cipher, Config, TlsIdentity, TlsVersion};
@@ -311,7 +312,7 @@ mod tests {
         assert_eq!(tls.identity(), TlsIdentity::Subject);
         assert_eq!(tls.version, TlsVersion::V13);
         assert_eq!(tls.ciphers.tls13, Some(vec![Cipher::Aes128GcmSha256]));
-        assert_eq!(tls.crlfile.as_deref(), Some(std::path::Path::new("/crl")));
+        assert_eq!(tls.crlfile.as_deref(), Some(Path::new("/crl")));
     }
 
     /// With both, the common name counts, as with Mosquitto.

@@ -188,6 +188,8 @@ fn what_comes_later_says_what_to_do_instead() {
     }
     for (line, word) in [
         ("--tls-engine pkcs11", "--key"),
+        #[cfg(not(feature = "psk"))]
+        ("--psk 1234 --psk-identity a", "--features psk"),
         ("-S", "dig +short SRV"),
         ("--keyform engine --cert c --key k", "OpenSSL engines"),
     ] {

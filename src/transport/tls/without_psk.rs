@@ -1,6 +1,7 @@
 //! In place of `psk.rs` in a build without the cargo feature `psk`: nobody can
 //! have what is here.
 
+use std::future::Ready;
 use std::io;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ impl Server {
         Err(not_built())
     }
 
-    pub(super) async fn accept(&self, _: Stream) -> Result<Accepted, Option<TlsFailure>> {
+    pub(super) fn accept(&self, _: Stream) -> Ready<Result<Accepted, Option<TlsFailure>>> {
         match *self {}
     }
 }
@@ -30,15 +31,15 @@ impl Connector {
         Err(not_built())
     }
 
-    pub(super) async fn connect(&self, _: Stream, _: &str) -> io::Result<Stream> {
+    pub(super) fn connect(&self, _: Stream, _: &str) -> Ready<io::Result<Stream>> {
         match *self {}
     }
 }
 
 fn not_built() -> Error {
     Error::new(
-        "this program was built without TLS by pre-shared keys",
-        "build one with `cargo install --path . --features psk`, which needs OpenSSL; or use \
-         certificates",
+        "this program was built without TLS by pre-shared keys; \
+         `cargo install --path . --features psk` builds one with it",
+        "that needs OpenSSL; or use certificates",
     )
 }
