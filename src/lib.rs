@@ -18,6 +18,8 @@
 //! - [`transport`]: one stream over TCP and Unix sockets, with the layers over them.
 //! - [`broker`]: the core, a deterministic state machine without I/O: sessions,
 //!   routing, retained messages, wills, limits, `$SYS`.
+//! - [`store`]: the durable store: sessions, queues and retained messages on
+//!   disk; Mosquitto's `mosquitto.db` read.
 //! - [`session`]: QoS 1 and 2 flows in both directions, packet identifiers,
 //!   receive maximum, topic aliases; the same for servers and clients.
 //! - [`auth`]: password hashes and files, access control lists; the command

@@ -36,6 +36,8 @@ pub enum Grounds {
     Password,
     /// The authentication method that it named.
     Method,
+    /// Its certificate, or its pre-shared key.
+    Certificate,
 }
 
 impl Grounds {
@@ -44,6 +46,7 @@ impl Grounds {
             Decision::Allowed | Decision::Denied => Self::None,
             Decision::Verified => Self::Password,
             Decision::Proven(_) => Self::Method,
+            Decision::Certified => Self::Certificate,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::connection::{Door, serve};
 use super::entrance::Entrance;
 use super::hub::Hub;
 use crate::config::{Config, Listener, LogType, Protocol};
-use crate::transport::tls::{Identity, ServerCell};
+use crate::transport::tls::{self, Identity};
 use crate::transport::{Stream, proxy, websocket};
 
 /// How long a client may take for the handshakes before MQTT.
@@ -239,8 +239,8 @@ async fn recognise(mut stream: Stream, protocol: Protocol) -> io::Result<(Stream
     Ok((stream.put_back(early), spoken))
 }
 
-async fn pass_tls(tls: &ServerCell, stream: Stream) -> io::Result<(Stream, Identity)> {
-    match tls.current().accept(stream).await {
+async fn pass_tls(tls: &tls::Server, stream: Stream) -> io::Result<(Stream, Identity)> {
+    match tls.accept(stream).await {
         Ok(accepted) => Ok((accepted.stream, accepted.identity)),
         Err(None) => Err(io::ErrorKind::UnexpectedEof.into()),
         Err(Some(failure)) => {

@@ -17,9 +17,10 @@ use super::entrance::Entrance;
 use super::hub::Hub;
 use super::watch::Fingerprint;
 use super::{StartError, door, settings};
-use crate::broker::{Guest, Refusal};
+use crate::broker::{Grounds, Guest, Refusal};
 use crate::codec::Version;
 use crate::config::{Bind, Config, Listener, LogType, SocketDomain};
+use crate::transport::tls::{self, Keyring};
 
 /// Reads the configuration again from where it came.
 pub(super) type Source = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
@@ -28,6 +29,7 @@ pub(super) type Source = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
 pub(super) struct Control {
     hub: Arc<Hub>,
     hashing: Arc<Semaphore>,
+    keyring: Keyring,
     entrances: Vec<Way>,
     /// What a reload cannot change, as it was at the start.
     fixed: Vec<(&'static str, String)>,
@@ -101,6 +103,7 @@ impl Control {
     pub(super) fn new(
         hub: Arc<Hub>,
         hashing: Arc<Semaphore>,
+        keyring: Keyring,
         entrances: Vec<Way>,
         config: Config,
         source: Option<Source>,
@@ -109,6 +112,7 @@ impl Control {
         Self {
             hub,
             hashing,
+            keyring,
             entrances,
             fixed: fixed(&config),
             is_persistent: config.persistence.enabled,
@@ -240,7 +244,15 @@ impl Control {
                 listener.mount_point.clone_from(&way.mount_point);
             }
             let hashing = Arc::clone(&self.hashing);
-            let door = door(way.number, &listener, config, hashing, self.hub.logger())?;
+            let logger = self.hub.logger();
+            let door = door(
+                way.number,
+                &listener,
+                config,
+                hashing,
+                &self.keyring,
+                logger,
+            )?;
             doors.push((way, Arc::new(door)));
         }
         for listener in listeners {
@@ -273,9 +285,13 @@ fn why_not(
         ));
     }
     let prefix = policy.client_id_prefix.as_deref().unwrap_or_default();
-    let stays = guest.client_id.starts_with(prefix)
-        && after
+    let is_known = match guest.grounds {
+        // Its certificate or key is not looked at again, as long as these count.
+        Grounds::Certificate => after.tls.as_ref().is_some_and(tls::Server::identifies),
+        grounds => after
             .credentials
-            .keep(&before.credentials, guest.username, guest.grounds);
+            .keep(&before.credentials, guest.username, grounds),
+    };
+    let stays = guest.client_id.starts_with(prefix) && is_known;
     (!stays).then_some(Refusal::NotAuthorized)
 }

@@ -69,6 +69,38 @@ fn the_same_packets_have_the_same_outcome() {
     }
 }
 
+/// Whether a packet of a version shows something.
+type Shows = fn(u8, &[u8]) -> bool;
+
+#[test]
+fn all_features_are_among_the_streams() {
+    let features: [(&str, Shows); 4] = [
+        ("MQTT 3.1", |version, _| version == 3),
+        ("retained", |_, bytes| bytes[0] & 0xF1 == 0x31),
+        ("$share", |_, bytes| {
+            bytes.windows(7).any(|part| part == b"$share/")
+        }),
+        ("will", |_, bytes| bytes[0] == 0x10 && has_will(bytes)),
+    ];
+    for (what, is) in features {
+        let shows = |seed: &u64| {
+            let mut connections = Stream::of(*seed).connections.into_iter();
+            connections.any(|one| one.packets.iter().any(|bytes| is(one.version, bytes)))
+        };
+        let count = (0..SEEDS).filter(shows).count() as u64;
+        println!("{what}: {count} of {SEEDS} streams");
+        assert!(count > SEEDS / 10, "{what} in {count} streams");
+    }
+}
+
+/// Whether a CONNECT has a will.
+fn has_will(connect: &[u8]) -> bool {
+    let body = stream::body(connect);
+    let name = body.get(1).copied().unwrap_or_default();
+    let flags = body.get(3 + usize::from(name));
+    flags.is_some_and(|flags| flags & 4 != 0)
+}
+
 enum Verdict {
     Same,
     /// The index of the difference in the table.

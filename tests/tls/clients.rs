@@ -44,8 +44,8 @@ fn many_messages_arrive_in_order() {
     let stage = Stage::new();
     let broker = Make::Ours.broker(&stage.server(), "max_queued_messages 0\nlog_type none\n");
     let tls = ["--cafile", stage.ca.path()];
-    let subscriber = subscribe(Make::Ours, &broker, &[&tls[..], &["-C", "20000"]].concat());
-    let lines: Vec<_> = (0..20_000).map(|number| format!("{number:05}\n")).collect();
+    let subscriber = subscribe(Make::Ours, &broker, &[&tls[..], &["-C", "5000"]].concat());
+    let lines: Vec<_> = (0..5_000).map(|number| format!("{number:05}\n")).collect();
     let lines = lines.concat();
     let mut publisher = Program::Pub.command();
     publisher.args(["-h", "localhost", "-p", &broker.port.to_string()]);

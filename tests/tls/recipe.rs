@@ -16,7 +16,7 @@ fn openssl(directory: &Path, args: &str) {
     run(&mut command).expect_code(0);
 }
 
-/// `openssl` signs in version 3 unless told otherwise from version 3.4 on.
+/// In version 1, as openssl up to 3.1 does it.
 fn sign(directory: &Path, name: &str) {
     let args = format!(
         "x509 -req -in {name}.csr -CA ca.crt -CAkey ca.key -passin pass:secret -CAcreateserial \
@@ -73,6 +73,11 @@ fn it_works_both_ways() {
     }
 }
 
+/// An openssl that makes version 3 of the recipe leaves the answer to webpki.
+fn is_foreign(text: &str) -> bool {
+    text.contains("its signature is not that of its CA") || text.contains("no CA that is trusted")
+}
+
 #[test]
 fn old_certificates_are_checked_all_the_same() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -86,17 +91,11 @@ fn old_certificates_are_checked_all_the_same() {
 
     // The same names, another key.
     let done = publish(Make::Ours, &broker, &["--cafile", text(&foreign)]).expect_code(8);
-    assert!(
-        done.stderr.contains("its signature is not that of its CA"),
-        "{done}"
-    );
+    assert!(is_foreign(&done.stderr), "{done}");
 
     let args = [&["--cafile", text(&ca)], &stranger.arguments()[..]].concat();
     publish(Make::Ours, &broker, &args).expect_code(8);
-    broker
-        .process()
-        .stderr
-        .wait_for("its signature is not that of its CA");
+    broker.process().stderr.wait_until(is_foreign);
 
     let args = ["--cafile", text(&ca), "-h", "127.0.0.1"];
     let done = publish(Make::Ours, &broker, &args).expect_code(8);

@@ -132,20 +132,6 @@ impl World {
         self.core.open(self.now, policy, "test")
     }
 
-    /// The clients of a listener, there or away, get another policy.
-    pub(super) fn replace_policy(&mut self, policy: &Policy) {
-        let policy = Arc::new(policy.clone());
-        let peers = &mut self.core.peers;
-        let connections = peers.connections.iter_mut().map(|(_, c)| &mut c.policy);
-        let sessions = peers.sessions.iter_mut().map(|(_, s)| &mut s.policy);
-        for old in connections.chain(sessions) {
-            if old.listener == policy.listener {
-                *old = Arc::clone(&policy);
-            }
-        }
-        self.core.policies.insert(policy.listener, policy);
-    }
-
     /// Connects and gives the answer.
     pub(super) fn try_connect(&mut self, connect: &Connect<'_>) -> (Client, Vec<String>) {
         let client = self.introduce(connect, Decision::Allowed);

@@ -13,6 +13,8 @@ pub(super) enum Failure {
     Io(io::Error),
     /// The peer closed the connection in the middle of the handshake.
     Left,
+    /// The handshake took too long.
+    Silence,
     Tls(rustls::Error, Option<Box<Rejection>>),
 }
 
@@ -35,6 +37,14 @@ impl TlsFailure {
     /// The failure of TLS in an error, if it is one.
     pub fn of(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
+    }
+
+    #[cfg(feature = "psk")]
+    pub(super) fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            help: help.into(),
+        }
     }
 
     /// What to do about it; empty if there is nothing to say.
@@ -68,6 +78,10 @@ impl Failure {
         let (what, help) = match self {
             Self::Io(error) => (format!("the connection was lost: {error}"), String::new()),
             Self::Left => left(side),
+            Self::Silence => (
+                "the other side doesn't go on with the handshake".to_owned(),
+                "does it speak TLS on this port? 8883 is usual".to_owned(),
+            ),
             Self::Tls(_, Some(rejection)) => refused(side, rejection),
             Self::Tls(error, None) => by_rustls(side, error),
         };

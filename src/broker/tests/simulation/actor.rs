@@ -225,18 +225,19 @@ impl Actor {
         for flight in &mut flights {
             flight.out &= !again;
         }
-        let mut out = flights.iter().filter(|flight| flight.out).count();
+        let out = flights.iter().filter(|flight| flight.out).count();
+        let mut free = self.quota.saturating_sub(out);
         for flight in flights.iter_mut().filter(|flight| !flight.out) {
             if flight.released {
                 self.write_ack(AckKind::PubRel, flight.id, ReasonCode::SUCCESS);
-            } else if out < self.quota {
+            } else if free > 0 {
                 self.write_flight(flight, flight.sent);
                 flight.sent = true;
             } else {
                 break;
             }
             flight.out = true;
-            out += 1;
+            free = free.saturating_sub(1);
         }
         self.flights = flights;
     }

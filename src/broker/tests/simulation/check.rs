@@ -13,6 +13,11 @@ use super::seen::Seen;
 impl Simulation {
     /// Looks at everything that an event has done.
     pub(super) fn settle(&mut self) {
+        self.settle_with(None);
+    }
+
+    /// The same when a client has just taken these bytes out of its outbox.
+    pub(super) fn settle_with(&mut self, taken: Option<(Who, &[u8])>) {
         let effects = self.world.core.effects();
         effects.log.clear();
         for id in effects.wake.drain(..) {
@@ -23,6 +28,9 @@ impl Simulation {
             }
         }
         self.sort_out(false);
+        if let Some((who, bytes)) = taken {
+            self.observe(who, bytes);
+        }
         for index in 0..self.actors.len() {
             let actor = &mut self.actors[index];
             let Some(client) = actor.connection else {
@@ -47,7 +55,7 @@ impl Simulation {
     }
 
     /// Sorts out what the broker still holds for each session.
-    pub(super) fn sort_out(&mut self, thorough: bool) {
+    fn sort_out(&mut self, thorough: bool) {
         let (core, model) = (&self.world.core, &mut self.model);
         assert_eq!(core.peers.sessions.len(), model.sessions.len());
         let mut forbidden = Vec::new();
@@ -71,7 +79,7 @@ impl Simulation {
     }
 
     /// The broker has put these packets into an outbox.
-    pub(super) fn observe(&mut self, who: Who, bytes: &[u8]) {
+    fn observe(&mut self, who: Who, bytes: &[u8]) {
         let model = &mut self.model;
         let link = model.links.get_mut(&who).unwrap();
         for packet in packets(link.version, bytes) {
@@ -114,7 +122,7 @@ impl Simulation {
 
     /// Nothing vanishes but for a reason, nothing waits without one, and all
     /// that is answered is answered at once.
-    pub(super) fn reconcile(&mut self) {
+    fn reconcile(&mut self) {
         let (core, model) = (&self.world.core, &mut self.model);
         let (mut excused, mut missing) = (std::mem::take(&mut model.gone), 0);
         let rules = &model.rules;
@@ -151,7 +159,7 @@ impl Simulation {
             if here && !full && !self.actors[who - 1].more {
                 let head = held.outgoing.head().map(|head| (head.qos, head.size()));
                 let must = ledger.must_wait(&model.links[who], head);
-                assert!(must, "{who} could get {:?}", ledger.waiting.front(),);
+                assert!(must, "{who} could get {:?}", ledger.waiting.front());
             }
         }
         for pending in model.pending.drain(..) {

@@ -5,7 +5,7 @@ use super::random::Random;
 use super::rules::{Listener, Rules};
 use crate::broker::Batch;
 use crate::broker::tests::harness::*;
-use crate::codec::{Connect, Packet, Properties, Property, Publish, QoS, Version};
+use crate::codec::{Packet, Properties, Property, Publish, Version};
 
 impl Actor {
     /// Writes something that is wrong, and nothing after it.
@@ -15,37 +15,26 @@ impl Actor {
         };
         let v5 = client.version == V5;
         let alias = |alias| Properties::new().with(Property::TopicAlias(alias));
+        let most = listener.max_topic_alias;
         let mut publish = message("a", "bad", Q0);
         match random.below(8) {
             0 if listener.max_qos < Q2 => publish = message("a", "bad", Q2),
             1 if !rules.settings.retain_available => publish.retain = true,
-            2 if v5 => publish.properties = alias(listener.max_topic_alias + 1),
-            3 if v5 => {
-                publish.topic = "";
-                publish.properties = alias(listener.max_topic_alias.max(1));
-                self.written.extend_from_slice(&unknown_alias(&publish));
-                self.spoilt = true;
-                return;
-            }
-            4 if v5 && listener.max_qos == QoS::ExactlyOnce => {
+            2 if v5 => publish.properties = alias(most + 1),
+            // An alias that was set after all makes this a message.
+            3 if v5 => (publish.topic, publish.properties) = ("", alias(most.max(1))),
+            4 if v5 && listener.max_qos == Q2 => {
                 self.exceed_the_receive_maximum(rules);
-                return;
             }
             5 => {
-                self.write(&Packet::Connect(Box::new(Connect {
-                    ..hello(client.version, "again")
-                })));
-                self.spoilt = true;
-                return;
+                let connect = hello(client.version, "again");
+                self.write(&Packet::Connect(Box::new(connect)));
             }
-            _ => {
-                let bytes = garbage(random, client.version);
-                self.written.extend_from_slice(&bytes);
-                self.spoilt = true;
-                return;
-            }
+            _ => self.written.extend(garbage(random, client.version)),
         }
+        // What is not refused above is a message, and this is not.
         self.write(&Packet::Publish(publish));
+        self.written.extend_from_slice(&BAD);
         self.spoilt = true;
     }
 
@@ -56,8 +45,6 @@ impl Actor {
                 ..message("a", "bad", Q2)
             }));
         }
-        self.written.extend_from_slice(&BAD);
-        self.spoilt = true;
         // The broker remembers identifiers that this client knows nothing of.
         self.forgetful = true;
     }
@@ -65,15 +52,6 @@ impl Actor {
 
 /// QoS 3.
 const BAD: [u8; 2] = [0x36, 0];
-
-/// An alias that was set elsewhere makes this a message like any other, so the
-/// highest one is used, and a packet that is wrong in any case behind it.
-fn unknown_alias(publish: &Publish<'_>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    publish.encode(V5, &mut bytes);
-    bytes.extend_from_slice(&BAD);
-    bytes
-}
 
 /// Something that is no packet.
 fn garbage(random: &mut Random, version: Version) -> Vec<u8> {

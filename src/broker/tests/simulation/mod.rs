@@ -2,7 +2,7 @@
 //! must receive and when. Virtual time; nothing is left to chance but the seed.
 //!
 //! `MOUSTIQUE_SEED=n` replays one seed; `MOUSTIQUE_SEEDS=n` runs that many
-//! instead of the few of an ordinary run, 0 without end, and
+//! instead of those of an ordinary run, 0 without end, and
 //! `MOUSTIQUE_STEPS=n` takes that many steps with each.
 //!
 //! | file | concept |
@@ -30,7 +30,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use schedule::Simulation;
 
 /// Seeds and steps of an ordinary run.
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 1500;
 const STEPS: u64 = 600;
 
 /// A seed failed, so the other threads may rest.

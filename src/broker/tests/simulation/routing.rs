@@ -2,6 +2,7 @@
 //! what.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::rc::Rc;
 
 use super::ledger::{Delivery, Message, Pending};
@@ -158,7 +159,7 @@ impl Model {
         }
         if refused > 1 && line.ends_with("\")") {
             line.truncate(line.len() - 2);
-            line += &format!(" (the first of {refused} that are refused)\")");
+            write!(line, " (the first of {refused} that are refused)\")").unwrap();
         }
         self.answer(who, line);
     }

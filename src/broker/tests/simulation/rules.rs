@@ -114,6 +114,24 @@ impl Rules {
         }
     }
 
+    /// Rights of clients of the second listener change, or settings that hold
+    /// from the next message on.
+    pub(super) fn change(&mut self, random: &mut Random) {
+        if random.chance(50) {
+            self.listeners[1].rights = Some(Rights::new(random));
+            return;
+        }
+        let settings = &mut self.settings;
+        settings.queue_qos0_messages = random.chance(50);
+        settings.upgrade_outgoing_qos = random.chance(20);
+        settings.allow_duplicate_messages = random.chance(70);
+        settings.check_retain_source = random.chance(70);
+        settings.message_size_limit = random.pick(&[5_000, u32::MAX]);
+        if settings.max_queued_messages < usize::MAX {
+            settings.max_queued_messages = random.pick(&[1, 3, 10]);
+        }
+    }
+
     pub(super) fn policy(&self, number: usize) -> Policy {
         let listener = &self.listeners[number];
         Policy {
@@ -171,7 +189,7 @@ impl Rules {
 }
 
 impl Rights {
-    pub(super) fn new(random: &mut Random) -> Self {
+    fn new(random: &mut Random) -> Self {
         let topics = TOPICS.map(String::from).into_iter();
         let all: Vec<_> = topics.chain((1..10).map(will_topic)).collect();
         let mut some = || {

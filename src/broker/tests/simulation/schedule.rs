@@ -1,11 +1,12 @@
 //! What happens, in which order: clients, the network and time.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::actor::{Actor, Heard};
 use super::model::{Model, Who};
 use super::random::Random;
-use super::rules::{Rights, Rules, will_topic};
+use super::rules::{Rules, will_topic};
 use crate::broker::tests::harness::*;
 use crate::broker::{Batch, Decision, Millis, Policy};
 use crate::codec::{Connect, Disconnect, Packet, Properties, Property, ReasonCode};
@@ -58,13 +59,13 @@ impl Simulation {
         let choice = random.below(1000);
         if actor.connection.is_none() {
             match choice {
-                0..400 => self.connect(who, None),
+                0..400 => self.connect(who, false),
                 _ => self.pass_some(choice),
             }
             return;
         }
         match choice {
-            0..15 => self.connect(who, None),
+            0..15 => self.connect(who, false),
             15..35 => self.cut(who),
             35..45 => self.disconnect(who),
             45..52 => {
@@ -85,7 +86,7 @@ impl Simulation {
                 let count = random.below(actor.owes_acks() + 1);
                 self.acknowledge(who, count);
             }
-            928..930 => self.change_rights(),
+            928..931 => self.reconfigure(),
             _ => self.pass_some(choice),
         }
     }
@@ -122,8 +123,7 @@ impl Simulation {
     }
 
     /// `for_ever`: whatever the session holds is to be heard.
-    pub(super) fn connect(&mut self, who: Who, for_ever: Option<()>) {
-        let for_ever = for_ever.is_some();
+    pub(super) fn connect(&mut self, who: Who, for_ever: bool) {
         let random = &mut self.random;
         let actor = &mut self.actors[who - 1];
         let version = random.pick(&VERSIONS);
@@ -131,9 +131,10 @@ impl Simulation {
         let clean_start = !for_ever && random.chance(20) || actor.forgetful;
         let mut connect = Connect {
             clean_start,
-            keep_alive: match for_ever {
-                true => 0,
-                false => random.pick(&[0, 0, 0, 0, 2, 10, 60]),
+            keep_alive: if for_ever {
+                0
+            } else {
+                random.pick(&[0, 0, 0, 0, 2, 10, 60])
             },
             ..hello(version, &name)
         };
@@ -317,9 +318,7 @@ impl Simulation {
         let observed = std::mem::take(&mut self.actor(who).observed);
         self.actor(who).woken = false;
         self.actor(who).more = work.more;
-        self.sort_out(false);
-        self.observe(who, &work.bytes[observed..]);
-        self.reconcile();
+        self.settle_with(Some((who, &work.bytes[observed..])));
         for packet in packets(client.version, &work.bytes) {
             if let Heard::Message { id, new } = self.actor(who).hear(&packet) {
                 let session = self.model.sessions.get_mut(&who).unwrap();
@@ -329,12 +328,15 @@ impl Simulation {
         self.world.core.give_back(work.bytes);
     }
 
-    /// Somebody gives other rights to the clients of the second listener.
-    fn change_rights(&mut self) {
-        let rights = Rights::new(&mut self.random);
-        self.model.rules.listeners[1].rights = Some(rights);
-        self.policies[1] = self.model.rules.policy(1);
-        self.world.replace_policy(&self.policies[1]);
+    /// Somebody changes the configuration.
+    fn reconfigure(&mut self) {
+        let rules = &mut self.model.rules;
+        rules.change(&mut self.random);
+        self.policies[1] = rules.policy(1);
+        let policies = self.policies.iter().cloned().map(Arc::new);
+        let policies: Vec<_> = policies.collect();
+        let (now, settings) = (self.world.now, rules.settings.clone());
+        self.world.core.reconfigure(now, settings, &policies);
         self.settle();
     }
 
@@ -349,7 +351,7 @@ impl Simulation {
             for who in 1..=self.actors.len() {
                 let away = self.model.sessions.get(&who).is_some_and(|s| !s.connected);
                 if away {
-                    self.connect(who, Some(()));
+                    self.connect(who, true);
                     busy = true;
                 }
                 let before = self.world.core.peers.stats;

@@ -1,0 +1,44 @@
+//! In place of `psk.rs` in a build without the cargo feature `psk`: nobody can
+//! have what is here.
+
+use std::io;
+use std::sync::Arc;
+
+use super::failure::TlsFailure;
+use super::keylog::KeyFile;
+use super::server::Accepted;
+use super::{Error, PskOptions};
+use crate::config::Tls;
+use crate::transport::Stream;
+
+pub(super) enum Server {}
+
+impl Server {
+    pub(super) fn load(_: &Tls, _: Option<Arc<KeyFile>>) -> Result<Self, Error> {
+        Err(not_built())
+    }
+
+    pub(super) async fn accept(&self, _: Stream) -> Result<Accepted, Option<TlsFailure>> {
+        match *self {}
+    }
+}
+
+pub(super) enum Connector {}
+
+impl Connector {
+    pub(super) fn new(_: &PskOptions) -> Result<Self, Error> {
+        Err(not_built())
+    }
+
+    pub(super) async fn connect(&self, _: Stream, _: &str) -> io::Result<Stream> {
+        match *self {}
+    }
+}
+
+fn not_built() -> Error {
+    Error::new(
+        "this program was built without TLS by pre-shared keys",
+        "build one with `cargo install --path . --features psk`, which needs OpenSSL; or use \
+         certificates",
+    )
+}
