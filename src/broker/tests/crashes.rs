@@ -234,8 +234,14 @@ impl Crashes {
     }
 
     fn publish(&mut self, index: usize) {
-        let qos = [Q1, Q2][self.random.below(2)];
+        // A repeat of QoS 1 may be retained in the place of a later message of
+        // QoS 2, so who retains has one QoS.
+        let lot = self.random.below(2);
         let actor = &mut self.actors[index];
+        let qos = match index {
+            0 => actor.qos,
+            _ => [Q1, Q2][lot],
+        };
         if !actor.greeted || actor.flights.len() >= 5 {
             return;
         }
