@@ -138,12 +138,11 @@ impl Actor {
                     self.acks.push_back((AckKind::PubAck, id()));
                     return;
                 }
-                match self.unreleased.get(&id()) {
-                    Some(other) => assert_eq!(*other, payload, "{line}"),
-                    None => {
-                        self.unreleased.insert(id(), payload.clone());
-                        self.got.push(payload);
-                    }
+                if let Some(other) = self.unreleased.get(&id()) {
+                    assert_eq!(*other, payload, "{line}");
+                } else {
+                    self.unreleased.insert(id(), payload.clone());
+                    self.got.push(payload);
                 }
                 self.acks.push_back((AckKind::PubRec, id()));
             }
@@ -292,9 +291,10 @@ impl Crashes {
         }
         if self.actors[index].greeted && !was_greeted {
             for flight in std::mem::take(&mut self.actors[index].flights) {
-                match flight.received {
-                    true => self.kept.ack(client, AckKind::PubRel, flight.id),
-                    false => self.send(index, &flight, true),
+                if flight.received {
+                    self.kept.ack(client, AckKind::PubRel, flight.id);
+                } else {
+                    self.send(index, &flight, true);
                 }
                 self.actors[index].flights.push(flight);
             }
