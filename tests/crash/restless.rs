@@ -36,9 +36,10 @@ impl Restless {
             let wanted = self.subscribed[index] != Some(true);
             let filter = format!("change/{index}");
             self.subscribed[index] = None;
-            raw.try_send(&match wanted {
-                true => request(0x82, &filter, &[1]),
-                false => request(0xA2, &filter, &[]),
+            raw.try_send(&if wanted {
+                request(0x82, &filter, &[1])
+            } else {
+                request(0xA2, &filter, &[])
             })?;
             let answer = next(&mut raw)?;
             assert_eq!(answer[0], if wanted { 0x90 } else { 0xB0 });

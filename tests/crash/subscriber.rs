@@ -75,12 +75,11 @@ impl Subscriber {
             }
             0x34 => {
                 let (id, message) = parse(&packet);
-                match self.unreleased.get(&id) {
-                    Some(other) => assert_eq!(*other, message, "{}: {id} is in use", self.name),
-                    None => {
-                        self.unreleased.insert(id, message.clone());
-                        self.note(message);
-                    }
+                if let Some(other) = self.unreleased.get(&id) {
+                    assert_eq!(*other, message, "{}: {id} is in use", self.name);
+                } else {
+                    self.unreleased.insert(id, message.clone());
+                    self.note(message);
                 }
                 raw.try_send(&ack(0x50, id))?;
             }

@@ -2,6 +2,7 @@
 //! bytes out, time as the test tells it.
 
 mod connect;
+mod crashes;
 mod durable;
 mod flows;
 mod forwarding;
