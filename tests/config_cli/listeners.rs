@@ -2,6 +2,7 @@
 
 use crate::common::Program;
 use crate::common::broker::{Broker, Setup, free_port};
+use crate::common::process::Process;
 use crate::common::raw::{Connect, Raw};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 
@@ -110,4 +111,53 @@ fn a_directory_of_further_files_is_read_in_order() {
     setup.write("conf.d/notes.txt", "this is no option\n");
     let broker = setup.start("include_dir {dir}/conf.d\n");
     assert_eq!(anonymous(broker.port), 0);
+}
+
+#[test]
+fn the_address_of_the_old_port() {
+    let broker = Broker::start("port {port}\nbind_address 127.0.0.1\nallow_anonymous true\n");
+    assert!(!listens_everywhere(broker.port));
+    assert_eq!(anonymous(broker.port), 0);
+}
+
+#[test]
+fn an_interface_is_the_only_one() {
+    // To ask the system for it takes a right that not every user has.
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let broker = Broker::start("listener {port}\nbind_interface lo\nallow_anonymous true\n");
+    assert_eq!(anonymous(broker.port), 0);
+    let setup = Setup::new();
+    let conf = "listener {port}\nbind_interface nosuch0\n";
+    let broken = Process::spawn(&mut setup.command(conf));
+    broken.wait_end();
+    assert!(broken.stderr.whole().contains("cannot listen on"));
+}
+
+#[test]
+fn one_family_of_addresses_alone() {
+    if !has_ipv6() {
+        return;
+    }
+    let broker = Broker::start("listener {port}\nsocket_domain ipv4\nallow_anonymous true\n");
+    assert_eq!(anonymous(broker.port), 0);
+    assert!(TcpStream::connect((Ipv6Addr::LOCALHOST, broker.port)).is_err());
+}
+
+#[test]
+fn a_listener_of_its_own_opinion_about_names() {
+    let second = free_port();
+    let conf = format!(
+        "listener {{port}}\nlistener_allow_anonymous true\nlistener_auto_id_prefix salon-\n\
+         listener {second}\nlog_type all\n"
+    );
+    let broker = Broker::start(&conf);
+    assert_eq!(anonymous(broker.port), 0);
+    assert_eq!(anonymous(second), 5);
+    let mut nameless = Raw::open(broker.port);
+    nameless.send(&Connect::new("").bytes());
+    assert_eq!(nameless.packet()[3], 0);
+    let stderr = &broker.process().stderr;
+    stderr.wait_until(|log| log.contains(" as salon-"));
 }
