@@ -623,6 +623,7 @@ impl Core {
                 Timer::Sys => self.update_sys(),
             }
         }
+        self.rehome();
         self.watch_memory();
     }
 

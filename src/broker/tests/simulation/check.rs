@@ -68,7 +68,7 @@ impl Simulation {
             let may_read = |topic: &str| model.rules.may_read(session.listener, topic);
             forbidden.extend(ledger.forbidden(may_read));
         }
-        model.offer_again(forbidden);
+        model.offer_again(forbidden, |_| false);
         for (who, session) in &mut model.sessions {
             session.ledger.take_in(*who, &mut model.pending);
         }
