@@ -2,11 +2,13 @@
 //! same definitions as the parsers. This test tells when the files in the repository are out of date;
 //! `MOUSTIQUE_WRITE=1 cargo test --test generated` writes them.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Command;
 use clap_complete::Shell;
+use moustique::client::cli::environment;
 use moustique::config::manual;
 
 /// The programs, with the section of their man page.
@@ -46,6 +48,43 @@ fn completions_and_man_pages_are_up_to_date() {
     );
 }
 
+/// The section of a man page on environment variables.
+fn render_environment(variables: &[(String, String)], page: &mut Vec<u8>) {
+    if variables.is_empty() {
+        return;
+    }
+    let mut text = String::from(
+        ".SH ENVIRONMENT\n\
+         A variable that is set and not empty is an option with that value. A switch is on with\n\
+         1, true, yes or on, and off with 0, false, no or off.\n\
+         Where an option can be repeated, and in MQTT_PROPERTY, each line of the value is one.\n\
+         Variables rank below the options file, and that below the command line: an option given\n\
+         there also silences the variables of those that it cannot stand beside\n\
+         (\\-m those of \\-f and \\-l, \\-L those of \\-h and \\-u).\n\
+         .PP\n\
+         NO_COLOR, set to anything, switches off colours that nobody asked for.\n",
+    );
+    for (variable, option) in variables {
+        let option = option.replace('-', "\\-");
+        writeln!(text, ".TP\n\\fB{variable}\\fR\nas \\fB{option}\\fR").expect("memory");
+    }
+    page.extend_from_slice(text.as_bytes());
+}
+
+#[test]
+fn help_of_the_clients_fits_a_terminal() {
+    for mut command in [
+        moustique::client::cli::pub_command(),
+        moustique::client::cli::sub_command(),
+        moustique::client::cli::rr_command(),
+    ] {
+        let help = command.render_help().to_string();
+        let long = help.lines().filter(|line| line.chars().count() > 80);
+        let long: Vec<_> = long.collect();
+        assert!(long.is_empty(), "{}: {long:#?}", command.get_name());
+    }
+}
+
 /// The files of one program, by their path in the repository.
 fn generate((command, section): (Command, &'static str)) -> Vec<(PathBuf, Vec<u8>)> {
     let name = command.get_name().to_owned();
@@ -60,8 +99,13 @@ fn generate((command, section): (Command, &'static str)) -> Vec<(PathBuf, Vec<u8
         files.push((Path::new("completions").join(file), content));
     }
     let mut page = Vec::new();
+    let variables = match name.as_str() {
+        "mqtt-pub" | "mqtt-sub" | "mqtt-rr" => environment(&command),
+        _ => Vec::new(),
+    };
     let man = clap_mangen::Man::new(command).section(section).date("");
     man.render(&mut page).expect("writing to memory");
+    render_environment(&variables, &mut page);
     files.push((Path::new("man").join(format!("{name}.{section}")), page));
     files
 }

@@ -26,6 +26,9 @@ missing=()
 for program in chromium microsocks openssl; do
     command -v "$program" >/dev/null || missing+=("$program")
 done
+# For a build with `--features psk`.
+command -v pkg-config >/dev/null || missing+=(pkg-config)
+pkg-config --exists openssl 2>/dev/null || missing+=(libssl-dev)
 if [ "${#missing[@]}" -gt 0 ]; then
     as_root apt-get update
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"

@@ -23,4 +23,4 @@ pub use hash::{Algorithm, HashError, PasswordHash};
 pub use method::{Exchange, Method, Step};
 pub use passwd_file::{PasswordFile, Verdict};
 pub use problem::{LoadError, Problem};
-pub use psk_file::PskFile;
+pub use psk_file::{PskFile, psk_key};

@@ -125,6 +125,12 @@ fn entry(line: &[u8]) -> Result<(&str, Vec<u8>), (String, &'static str)> {
     Ok((identity, key))
 }
 
+/// The key that hexadecimal digits stand for; none if they are not such digits,
+/// not an even number of them, none, or too many (256 bytes are the most).
+pub fn psk_key(digits: &str) -> Option<Vec<u8>> {
+    bytes(digits).filter(|key| (1..=MAX_KEY).contains(&key.len()))
+}
+
 fn bytes(hex: &str) -> Option<Vec<u8>> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16);
     hex.as_bytes()
@@ -180,6 +186,15 @@ mod tests {
                 "psk:10: the line is not UTF-8; save the file with that encoding".into(),
             ]
         );
+    }
+
+    #[test]
+    fn a_key_alone_is_digits_in_pairs() {
+        assert_eq!(psk_key("00fF"), Some(vec![0, 0xFF]));
+        let long = "00".repeat(257);
+        for wrong in ["", "0", "0x12", "zz", "é0", &long] {
+            assert_eq!(psk_key(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(super) struct Progress {
     pub(super) words: Option<String>,
     /// Those of them whose retained messages are due behind SUBACK.
     pub(super) retained: VecDeque<(usize, QoS)>,
+    /// The group that the answer to them waits for; 0: none.
+    pub(super) promised: u64,
     /// How many more may be done before others have a turn.
     pub(super) budget: usize,
 }

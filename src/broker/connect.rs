@@ -26,6 +26,8 @@ pub enum Decision<'a> {
     Allowed,
     /// User name and password are right; the same holds.
     Verified,
+    /// The layers below MQTT know its user name; the same holds.
+    Certified,
     /// They are wrong or missing, or the method denied.
     Denied,
     /// The method that CONNECT names is satisfied; its last data, for CONNACK.
@@ -46,7 +48,7 @@ impl Core {
         self.peers.now = now;
         self.peers.stats.messages_received += 1;
         self.peers.stats.connects += 1;
-        self.peers.journal.begin();
+        self.peers.journal.begin(0);
         let Some(connection) = self.peers.connection(id) else {
             return;
         };
@@ -167,7 +169,7 @@ impl Core {
         if !policy.versions[connect.version as usize - Version::V31 as usize] {
             return Err(Refusal::Version.into());
         }
-        if matches!(decision, Decision::Allowed | Decision::Verified)
+        if !matches!(decision, Decision::Denied | Decision::Proven(_))
             && crate::property!(connect.properties, AuthenticationMethod).is_some()
         {
             return Err(Refusal::AuthenticationMethod.into());
@@ -336,7 +338,7 @@ impl Core {
             method,
             data: match decision {
                 Decision::Proven(data) => data,
-                Decision::Allowed | Decision::Verified | Decision::Denied => None,
+                _ => None,
             },
         };
         self.peers.store_session(session);

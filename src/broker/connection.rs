@@ -137,7 +137,7 @@ impl Connection {
 
     /// Whether nothing may leave but what is held back.
     pub(super) fn is_gated(&self) -> bool {
-        self.held.as_ref().is_some_and(|held| held.gate)
+        self.held.as_ref().is_some_and(|held| held.is_gate())
     }
 
     /// Bytes that have not left: in the outbox, or held back.

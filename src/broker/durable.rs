@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::Core;
+use super::lifetime::NEVER;
 use super::peers::Peers;
 use super::publication::{Delivery, Publication};
 use super::session::{Session, SessionId, Source, Will};
@@ -232,6 +233,13 @@ impl Peers {
         let Some(durable) = &session.durable else {
             return;
         };
+        // A session that is back from the store was left before our time.
+        let left = session.left.map(|at| match session.ends_at {
+            NEVER => wall_base.saturating_add(at),
+            ends_at => wall_base
+                .saturating_add(ends_at)
+                .saturating_sub(session.expiry),
+        });
         let description = store::Session {
             client_id: Arc::clone(&session.client_id),
             username: session.username.as_deref().map(Into::into),
@@ -240,7 +248,7 @@ impl Peers {
             mount_point: session.policy.mount_point.as_str().into(),
             version: session.version,
             expiry: session.expiry,
-            disconnected: session.left.map(|at| wall_base.saturating_add(at)),
+            disconnected: left,
             will: session
                 .will
                 .as_deref()

@@ -25,9 +25,9 @@ pub(super) struct Journal {
     /// Groups that were taken. The one that is being gathered is the next.
     taken: u64,
     committed: u64,
-    /// The packet that is being handled made something durable: its answer
-    /// waits for the group.
-    promised: bool,
+    /// The group in which the packet that is being handled made something
+    /// durable: its answer waits for that.
+    promised: u64,
     /// Connections that hold something back, by the group that it waits for.
     waiting: VecDeque<(u64, ConnectionId)>,
     /// Parts of queues that are to be read from the store.
@@ -52,14 +52,15 @@ impl Journal {
         self.on
     }
 
-    /// The next packet: its answer waits only for what it makes durable itself.
-    pub(super) fn begin(&mut self) {
-        self.promised = false;
+    /// The next packet: its answer waits only for what it makes durable itself,
+    /// or did in the portions before this one, up to group `promised`.
+    pub(super) fn begin(&mut self, promised: u64) {
+        self.promised = promised;
     }
 
     /// Adds a record that the answer to this packet promises.
     pub(super) fn put(&mut self, record: Record) {
-        self.promised = true;
+        self.promise();
         self.put_lazily(record);
     }
 
@@ -72,12 +73,12 @@ impl Journal {
 
     /// The answer to this packet waits for what was added.
     pub(super) fn promise(&mut self) {
-        self.promised = true;
+        self.promised = self.gathering();
     }
 
     /// The group that the answer to this packet waits for.
     pub(super) fn promised(&self) -> Option<u64> {
-        self.promised.then(|| self.gathering())
+        Some(self.promised).filter(|group| *group > self.committed)
     }
 
     /// The number of the group that is being gathered.
@@ -156,9 +157,9 @@ pub(super) struct Held {
     /// Up to where the bytes wait for which group, counted from `base`.
     marks: VecDeque<(u64, usize)>,
     base: usize,
-    /// Nothing else may leave before: a CONNACK, or a SUBACK whose retained
-    /// messages follow.
-    pub(super) gate: bool,
+    /// Up to where nothing else may leave before, counted likewise: a CONNACK,
+    /// or a SUBACK whose retained messages follow.
+    gate: usize,
     /// There are messages among them, which messages must not overtake.
     pub(super) messages: bool,
 }
@@ -196,6 +197,16 @@ impl Held {
         self.marks.is_empty()
     }
 
+    /// Lets nothing leave before what is held now.
+    pub(super) fn bar(&mut self) {
+        self.gate = self.base + self.bytes.len();
+    }
+
+    /// Whether nothing may leave but what is held.
+    pub(super) fn is_gate(&self) -> bool {
+        self.base < self.gate
+    }
+
     /// How many bytes wait.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
@@ -213,6 +224,17 @@ mod tests {
 
     fn push(held: &mut Held, group: u64, byte: u8) -> bool {
         held.push(group, |out| out.push(byte))
+    }
+
+    #[test]
+    fn a_gate_opens_when_what_it_is_for_has_left() {
+        let (mut held, mut out) = (Held::default(), Vec::new());
+        push(&mut held, 1, b'a');
+        held.bar();
+        push(&mut held, 2, b'b');
+        assert!(held.is_gate());
+        assert!(!held.release(1, &mut out));
+        assert!(!held.is_gate());
     }
 
     #[test]

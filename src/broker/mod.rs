@@ -313,7 +313,7 @@ impl Core {
             if progress.is_fresh() {
                 self.peers.stats.messages_received += 1;
             }
-            self.peers.journal.begin();
+            self.peers.journal.begin(progress.promised);
             let outcome = match packet {
                 Packet::Publish(publish) => self.publish(id, session, publish, *frame, batch),
                 Packet::Ack(AckKind::PubRel, ack) => {
@@ -331,8 +331,10 @@ impl Core {
                 return false;
             }
             if !progress.is_fresh() {
+                progress.promised = self.peers.journal.promised().unwrap_or(0);
                 return true;
             }
+            progress.promised = 0;
             progress.packets += 1;
         }
         if let Some(error) = batch.error {
@@ -569,6 +571,7 @@ impl Core {
             self.forget_session(id);
         }
         self.retained = Retained::default();
+        self.sys.forget_published();
     }
 
     /// Ends all connections, for the end of the broker. All wills are due now,

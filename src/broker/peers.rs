@@ -137,7 +137,7 @@ impl Peers {
         };
         let version = connection.version;
         self.stats.messages_sent += 1;
-        if let Some(held) = connection.held.as_mut().filter(|held| held.gate) {
+        if let Some(held) = connection.held.as_mut().filter(|held| held.is_gate()) {
             held.push(0, |out| packet.encode(version, out));
             return;
         }
@@ -171,7 +171,7 @@ impl Peers {
         if let Some(connection) = self.connection(id)
             && let Some(held) = &mut connection.held
         {
-            held.gate = true;
+            held.bar();
         }
     }
 
@@ -186,9 +186,13 @@ impl Peers {
         };
         self.outboxes += connection.count_outbox();
         let out = open_outbox(connection, &mut self.effects, &mut self.spare);
-        if !held.release(committed, out) {
+        let was_gate = held.is_gate();
+        let is_empty = held.release(committed, out);
+        let opened = was_gate && !held.is_gate();
+        if !is_empty {
             connection.held = Some(held);
-        } else if held.gate {
+        }
+        if opened {
             self.pump(id);
         }
     }
@@ -500,15 +504,13 @@ impl Peers {
             _ => session.launch(delivery.clone()),
         };
         // The packet identifier of a stored message of QoS 2 must be safe
-        // before anybody sees it, and what follows must not overtake it.
+        // before anybody sees it, and what follows must not overtake it; nor
+        // may QoS 0 overtake the topic alias that it uses.
+        let behind = connection.held.as_ref().filter(|held| held.messages);
         let group = match delivery.qos {
-            QoS::AtMostOnce => None,
+            QoS::AtMostOnce if connection.assigned_aliases.is_none() => None,
             QoS::ExactlyOnce if delivery.sequence > 0 => Some(self.journal.gathering()),
-            _ => connection
-                .held
-                .as_ref()
-                .filter(|held| held.messages)
-                .map(|_| 0),
+            _ => behind.map(|_| 0),
         };
         if let Some(group) = group {
             if connection.append_held(group, &delivery, packet_id, now) {
@@ -576,6 +578,8 @@ impl Peers {
             return;
         }
         self.stats.dropped += 1;
+        // What is in the store alone may have expired.
+        self.read_ahead(id);
         let Some(session) = self.session(id) else {
             return;
         };

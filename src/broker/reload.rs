@@ -9,12 +9,14 @@ use std::sync::Arc;
 
 use super::connection::Promised;
 use super::timers::{Millis, Timer};
-use super::{Core, Decision, Policy, Refusal, Settings};
+use super::{ConnectionId, Core, Decision, Policy, Refusal, Settings};
 use crate::codec::Version;
 
 /// A client that is connected, for [`Core::expel`] to be judged.
 #[derive(Clone, Copy, Debug)]
 pub struct Guest<'a> {
+    /// Its connection.
+    pub connection: ConnectionId,
     /// The listener that it came through, as [`Policy::listener`] counts.
     pub listener: usize,
     /// The client identifier.
@@ -36,6 +38,8 @@ pub enum Grounds {
     Password,
     /// The authentication method that it named.
     Method,
+    /// Its certificate, or its pre-shared key.
+    Certificate,
 }
 
 impl Grounds {
@@ -44,6 +48,7 @@ impl Grounds {
             Decision::Allowed | Decision::Denied => Self::None,
             Decision::Verified => Self::Password,
             Decision::Proven(_) => Self::Method,
+            Decision::Certified => Self::Certificate,
         }
     }
 }
@@ -127,6 +132,7 @@ impl Core {
                 continue;
             };
             let guest = Guest {
+                connection: connection.id,
                 listener: connection.policy.listener,
                 client_id: &session.client_id,
                 username: session.username.as_deref(),

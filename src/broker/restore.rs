@@ -60,14 +60,21 @@ impl Core {
                 self.retained.set(Arc::new(publication), source);
             }
         }
-        for session in recovered.sessions {
-            self.restore_session(session);
+        // Messages in flight of one session name shared subscriptions that may
+        // be another's.
+        let sessions = recovered.sessions.into_iter();
+        let sessions: Vec<_> = sessions
+            .map(|session| (self.restore_session(&session), session))
+            .collect();
+        for (id, session) in sessions {
+            self.restore_flows(id, session.inflight, &session.incoming, session.queue);
+            self.restore_timers(id, session.description);
         }
     }
 
-    fn restore_session(&mut self, stored: RecoveredSession) {
+    fn restore_session(&mut self, stored: &RecoveredSession) -> SessionId {
         let now = self.peers.now;
-        let description = stored.description;
+        let description = &stored.description;
         let policy = self.policy_for(description.listener as usize, description.port);
         let id = self.new_session(&policy, description.version, &description.client_id);
         if let Some(session) = self.peers.session(id) {
@@ -76,11 +83,10 @@ impl Core {
             session.left = Some(now);
             session.durable = Some(Box::new(Durable::new(stored.number, stored.queue.next)));
         }
-        for subscription in stored.subscriptions {
-            self.restore_subscription(id, &subscription);
+        for subscription in &stored.subscriptions {
+            self.restore_subscription(id, subscription);
         }
-        self.restore_flows(id, stored.inflight, &stored.incoming, stored.queue);
-        self.restore_timers(id, description);
+        id
     }
 
     /// The policy of the listener that a session came through: the one with

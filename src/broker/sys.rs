@@ -69,6 +69,12 @@ impl Sys {
         }
     }
 
+    /// The retained messages are gone: all is published again.
+    pub(super) fn forget_published(&mut self) {
+        self.published.clear();
+        self.load_topics.clear();
+    }
+
     /// Takes the figures since the last update into the averages: an
     /// exponentially weighted mean, like the load of a system.
     fn update_loads(&mut self, now: Millis, stats: &Stats) -> Vec<(String, String)> {

@@ -39,8 +39,9 @@ pub struct Client<S> {
     wire: Option<Wire<S>>,
     outgoing: Outgoing<Arc<Outbound>>,
     incoming: Incoming,
-    /// Messages of QoS 2 whose PUBREL is out, by packet identifier.
-    releasing: IdMap<PublishId>,
+    /// Messages of QoS 2 whose PUBREL is out, by packet identifier: the server
+    /// has them, unless it loses the session.
+    releasing: IdMap<Arc<Outbound>>,
     aliases: aliases::Received,
     limits: ServerLimits,
     keep_alive: KeepAlive,

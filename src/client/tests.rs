@@ -272,17 +272,23 @@ async fn a_lost_session_publishes_again_as_new() {
     drop(server);
     client.next_event().await;
 
+    // A server may keep a message of QoS 2 to itself until it is released, so
+    // that one that was not is lost with the session, too.
     let (info, mut server) = reconnect(&mut client, false).await;
-    assert_eq!(info.republished, 1);
+    assert_eq!(info.republished, 2);
     client.flush().await.expect("written");
-    assert_eq!(server.next().await, "PUBLISH d0 q1 m3 t 2");
-    assert!(matches!(
-        client.next_event().await,
-        Event::Published {
-            id: PublishId(1),
-            ..
-        }
-    ));
+    assert_eq!(server.next().await, "PUBLISH d0 q2 m3 t 1");
+    assert_eq!(server.next().await, "PUBLISH d0 q1 m4 t 2");
+    server.ack(AckKind::PubAck, 4, ReasonCode::SUCCESS).await;
+    server.ack(AckKind::PubRec, 3, ReasonCode::SUCCESS).await;
+    server.ack(AckKind::PubComp, 3, ReasonCode::SUCCESS).await;
+    for expected in [PublishId(2), PublishId(1)] {
+        let Event::Published { id, .. } = client.next_event().await else {
+            panic!("no acknowledgement");
+        };
+        assert_eq!(id, expected);
+    }
+    assert_eq!(client.unacknowledged(), 0);
 }
 
 #[tokio::test]

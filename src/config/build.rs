@@ -132,6 +132,11 @@ fn listeners(draft: &Draft, found: &mut Vec<Diagnostic>) -> Vec<Listener> {
     if default_listener == DefaultListener::Absent {
         found.extend(preamble.stray(draft.per_listener));
     }
+    let below = draft.sections.iter().flat_map(|section| &section.entries.0);
+    found.extend(tls::psk_mistakes(
+        preamble.0.iter().chain(below),
+        &listeners,
+    ));
     listeners
 }
 

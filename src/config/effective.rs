@@ -94,7 +94,7 @@ impl fmt::Display for Effective {
 }
 
 /// Options that name a file, or a directory, to read.
-const NAME_FILES: [&str; 7] = [
+const NAME_FILES: [&str; 8] = [
     "password_file",
     "acl_file",
     "certfile",
@@ -102,6 +102,7 @@ const NAME_FILES: [&str; 7] = [
     "cafile",
     "capath",
     "crlfile",
+    "psk_file",
 ];
 
 /// Whether a line holds for the listener that it stands below, and for no other.

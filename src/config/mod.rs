@@ -55,7 +55,7 @@ pub use listener::{Bind, Listener, Protocol, ProtocolVersions, Security, SocketD
 pub use log::{Log, LogDestination, LogType, LogTypes};
 pub use options::{OptionSpec, Scope};
 pub use persistence::{Persistence, Sync};
-pub use tls::{Tls, TlsIdentity, TlsVersion};
+pub use tls::{OpensslCiphers, Tls, TlsIdentity, TlsVersion};
 
 use read::{Draft, Origin};
 
@@ -184,8 +184,10 @@ impl Config {
         let mut files = self.sources.clone();
         for listener in &self.listeners {
             let security = &listener.security;
-            let named = [&security.password_file, &security.acl_file];
+            let keys = &listener.tls.psk_file;
+            let named = [&security.password_file, &security.acl_file, keys];
             files.extend(named.into_iter().flatten().cloned());
+            files.extend(listener.tls.files().cloned());
         }
         files.sort();
         files.dedup();

@@ -23,10 +23,6 @@ static ENGINE: Feature = Feature {
     name: "OpenSSL engines",
     instead: "remove the line and name a key in a file with `keyfile`",
 };
-static PSK: Feature = Feature {
-    name: "TLS with pre-shared keys",
-    instead: "remove the line and use `password_file` on a trusted network",
-};
 static HTTP: Feature = Feature {
     name: "HTTP server",
     instead: "remove the line and let a web server such as nginx serve the files; subscribe to \
@@ -92,15 +88,17 @@ pub(super) static OPTIONS: &[O] = &[
     O::listener("cafile", "", Path(|l, v| l.tls.cafile = Some(v))).reloaded().once(),
     O::listener("capath", "", Path(|l, v| l.tls.capath = Some(v))).reloaded().once(),
     O::listener("certfile", "", Path(|l, v| l.tls.certfile = Some(v))).reloaded().once(),
-    O::listener("ciphers", "", Words(tls::ciphers)).once(),
-    O::listener("ciphers_tls1.3", "", Words(tls::ciphers_tls13)).once(),
+    O::listener("ciphers", "", Words(tls::ciphers)).reloaded().once(),
+    O::listener("ciphers_tls1.3", "", Words(tls::ciphers_tls13)).reloaded().once(),
     O::listener("crlfile", "", Path(|l, v| l.tls.crlfile = Some(v))).reloaded().once(),
-    O::listener("disable_client_cert_date_checks", "false", Flag(|l, v| l.tls.disable_client_cert_date_checks = v)),
+    O::listener("disable_client_cert_date_checks", "false", Flag(|l, v| l.tls.disable_client_cert_date_checks = v)).reloaded(),
     O::listener("keyfile", "", Path(|l, v| l.tls.keyfile = Some(v))).reloaded().once(),
-    O::listener("require_certificate", "false", Flag(|l, v| l.tls.require_certificate = v)),
-    O::listener("tls_version", "tlsv1.2", Words(tls::version)),
-    O::listener("use_identity_as_username", "false", Flag(|l, v| l.tls.use_identity_as_username = v)),
-    O::listener("use_subject_as_username", "false", Flag(|l, v| l.tls.use_subject_as_username = v)),
+    O::security("psk_file", "", Path(|l, v| l.tls.psk_file = Some(v))).reloaded().once(),
+    O::listener("psk_hint", "", Text(|l, v| l.tls.psk_hint = Some(v))).reloaded().once(),
+    O::listener("require_certificate", "false", Flag(|l, v| l.tls.require_certificate = v)).reloaded(),
+    O::listener("tls_version", "tlsv1.2", Words(tls::version)).reloaded(),
+    O::listener("use_identity_as_username", "false", Flag(|l, v| l.tls.use_identity_as_username = v)).reloaded(),
+    O::listener("use_subject_as_username", "false", Flag(|l, v| l.tls.use_subject_as_username = v)).reloaded(),
     O::listener("use_username_as_clientid", "false", Flag(|l, v| l.use_username_as_clientid = v)).reloaded(),
 
     // Limits and the rules of queueing and retaining.
@@ -173,12 +171,10 @@ pub(super) static OPTIONS: &[O] = &[
     O::idle("packet_buffer_size", "buffers take the size that they need"),
 
 
-    // Not yet: keys outside of files, and keys without certificates.
+    // Not yet: keys outside of files.
     O::refused("tls_engine", Scope::Listener, &ENGINE),
     O::refused("tls_engine_kpass_sha1", Scope::Listener, &ENGINE),
     O::harmless("tls_keyform", Scope::Listener, &ENGINE, &["pem"]),
-    O::refused("psk_file", Scope::Security, &PSK),
-    O::refused("psk_hint", Scope::Listener, &PSK),
 
     // Not yet: a web server.
     O::refused("http_dir", Scope::Listener, &HTTP),

@@ -350,13 +350,11 @@ fn all_mistakes_are_reported_at_once_in_order() {
 #[test]
 fn what_is_not_there_yet_is_refused_with_a_way_out() {
     for text in [
-        "persistence true",
         "listener 8883\ntls_engine pkcs11",
         "listener 9001\nprotocol http_api",
         "listener 9001\nhttp_dir /srv",
         "auth_plugin /x.so",
         "plugin_opt_config_file /x",
-        "psk_file /p",
         "log_dest dlt",
     ] {
         let refused = error(text);
@@ -381,7 +379,7 @@ fn a_bridge_hides_no_other_mistake() {
 
 #[test]
 fn what_mosquitto_ignores_is_accepted_with_a_warning() {
-    let config = parse("retry_interval 20\nautosave_interval 5\npersistence_location /var/\n");
+    let config = parse("retry_interval 20\nstore_clean_interval 5\npacket_buffer_size 4096\n");
     assert_eq!(config.warnings.len(), 3);
     assert!(config.local_only);
     assert!(

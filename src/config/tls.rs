@@ -1,8 +1,8 @@
 //! The TLS of a listener.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::ciphers::{Cipher, Ciphers, NoCipher};
+use super::ciphers::Ciphers;
 use super::read::Entry;
 use super::value::{Change, Fault};
 use super::{Diagnostic, Listener, Severity};
@@ -36,6 +36,24 @@ pub struct Tls {
     pub version: TlsVersion,
     /// `ciphers`, `ciphers_tls1.3`: the cipher suites. Default: all.
     pub ciphers: Ciphers,
+    /// `psk_file`: identities and pre-shared keys of clients.
+    pub psk_file: Option<PathBuf>,
+    /// `psk_hint`: makes the listener one with TLS by pre-shared keys, and
+    /// without certificates. Only the cargo feature `psk` can do it.
+    pub psk_hint: Option<String>,
+    /// `ciphers` and `ciphers_tls1.3` as they are written: with pre-shared keys
+    /// OpenSSL reads them.
+    pub openssl_ciphers: OpensslCiphers,
+}
+
+/// Lists of cipher suites for OpenSSL (ciphers(1)). The default leaves the
+/// choice open.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OpensslCiphers {
+    /// Those of TLS 1.2.
+    pub tls12: Option<String>,
+    /// Those of TLS 1.3.
+    pub tls13: Option<String>,
 }
 
 /// A version of TLS.
@@ -62,7 +80,17 @@ pub enum TlsIdentity {
 impl Tls {
     /// Whether the listener speaks TLS.
     pub fn is_on(&self) -> bool {
+        self.has_certificate() || self.psk_hint.is_some()
+    }
+
+    fn has_certificate(&self) -> bool {
         self.certfile.is_some() && self.keyfile.is_some()
+    }
+
+    /// The files that are named; a directory is none.
+    pub(super) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let files = [&self.certfile, &self.keyfile, &self.cafile, &self.crlfile];
+        files.into_iter().flatten()
     }
 
     /// Which part of a certificate is the user name.
@@ -104,25 +132,38 @@ pub(super) fn version(value: &str) -> Result<Change<Listener>, Fault> {
 }
 
 /// Reads `ciphers`.
+#[expect(clippy::unnecessary_wraps, reason = "the form that the table wants")]
 pub(super) fn ciphers(value: &str) -> Result<Change<Listener>, Fault> {
-    let list = some_cipher(value, Ciphers::parse_tls12(value))?;
+    let (text, list) = (value.to_owned(), Ciphers::parse_tls12(value).ok());
     Ok(Box::new(move |listener| {
-        listener.tls.ciphers.tls12 = Some(list.clone());
+        listener.tls.openssl_ciphers.tls12 = Some(text.clone());
+        listener.tls.ciphers.tls12.clone_from(&list);
     }))
 }
 
 /// Reads `ciphers_tls1.3`.
+#[expect(clippy::unnecessary_wraps, reason = "the form that the table wants")]
 pub(super) fn ciphers_tls13(value: &str) -> Result<Change<Listener>, Fault> {
-    let list = some_cipher(value, Ciphers::parse_tls13(value))?;
+    let (text, list) = (value.to_owned(), Ciphers::parse_tls13(value).ok());
     Ok(Box::new(move |listener| {
-        listener.tls.ciphers.tls13 = Some(list.clone());
+        listener.tls.openssl_ciphers.tls13 = Some(text.clone());
+        listener.tls.ciphers.tls13.clone_from(&list);
     }))
 }
 
-fn some_cipher(value: &str, list: Result<Vec<Cipher>, NoCipher>) -> Result<Vec<Cipher>, Fault> {
-    list.map_err(|nothing| {
-        let message = format!("`{value}` leaves no cipher suite");
-        Fault::new(value, message, nothing.to_string())
+/// A list of cipher suites that leaves none. Which there are, depends on other
+/// lines.
+fn no_cipher(entry: &Entry<Listener>) -> Option<Diagnostic> {
+    let list = match entry.option.name {
+        "ciphers" => Ciphers::parse_tls12(&entry.value),
+        "ciphers_tls1.3" => Ciphers::parse_tls13(&entry.value),
+        _ => return None,
+    };
+    let nothing = list.err()?;
+    Some(Diagnostic {
+        severity: Severity::Error,
+        message: format!("`{}` leaves no cipher suite", entry.value),
+        ..entry.warning.clone().with_help(nothing.to_string())
     })
 }
 
@@ -134,9 +175,29 @@ pub(super) fn mistakes<'a>(
     let tls = &listener.tls;
     // A proxy in front may speak TLS, and tell of it.
     let told = listener.proxy_protocol == Some(2) && !tls.is_on();
+    let by_psk = tls.psk_hint.is_some();
     let mut found = Vec::new();
     for entry in entries {
+        if !by_psk {
+            found.extend(no_cipher(entry));
+        }
         let mistake = match entry.option.name {
+            "certfile" | "keyfile" | "cafile" | "capath" | "crlfile" if by_psk => Some((
+                "a listener with `psk_hint` has no certificates",
+                "remove the line, or give the certificate a `listener` of its own",
+            )),
+            "require_certificate" if by_psk && tls.require_certificate => Some((
+                "a listener with `psk_hint` has no certificates",
+                "remove the line; a client needs a key of `psk_file` in any case",
+            )),
+            "use_subject_as_username" if by_psk && tls.use_subject_as_username => Some((
+                "a listener with `psk_hint` has no certificates",
+                "write `use_identity_as_username true`, for the identity of the key",
+            )),
+            "psk_hint" if tls.psk_file.is_none() => Some((
+                "there are no keys, so all clients would be refused",
+                "write `psk_file FILE` too",
+            )),
             "certfile" if tls.keyfile.is_none() => Some((
                 "`certfile` lacks the key that belongs to it",
                 "write `keyfile FILE` too",
@@ -169,7 +230,7 @@ pub(super) fn mistakes<'a>(
                 }
             }
             "use_identity_as_username" | "use_subject_as_username"
-                if tls.is_on()
+                if tls.has_certificate()
                     && tls.identity() != TlsIdentity::None
                     && !tls.require_certificate =>
             {
@@ -195,8 +256,42 @@ pub(super) fn mistakes<'a>(
     found
 }
 
+/// Mistakes about pre-shared keys that show when all listeners are known.
+pub(super) fn psk_mistakes<'a>(
+    entries: impl Iterator<Item = &'a Entry<Listener>>,
+    listeners: &[Listener],
+) -> Vec<Diagnostic> {
+    let is_used = |file: &str| {
+        let mut all = listeners.iter().map(|listener| &listener.tls);
+        all.any(|tls| tls.psk_hint.is_some() && tls.psk_file.as_deref() == Some(Path::new(file)))
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let mistake = match entry.option.name {
+            "psk_file" | "psk_hint" if !cfg!(feature = "psk") => Some((
+                "this broker was built without TLS by pre-shared keys",
+                "build one with `cargo install --path . --features psk`, which needs OpenSSL; or \
+                 remove the line and use `certfile` and `keyfile`",
+            )),
+            "psk_file" if !is_used(&entry.value) => Some((
+                "this alone doesn't make a listener use TLS",
+                "write `psk_hint TEXT` below the `listener` that it is for, or remove the line",
+            )),
+            _ => None,
+        };
+        found.extend(mistake.map(|(message, help)| Diagnostic {
+            severity: Severity::Error,
+            message: message.to_owned(),
+            ..entry.warning.clone().with_help(help)
+        }));
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use crate::config::{Cipher, Config, TlsIdentity, TlsVersion};
 
     fn parse(lines: &str) -> Result<Config, String> {
@@ -217,7 +312,7 @@ mod tests {
         assert_eq!(tls.identity(), TlsIdentity::Subject);
         assert_eq!(tls.version, TlsVersion::V13);
         assert_eq!(tls.ciphers.tls13, Some(vec![Cipher::Aes128GcmSha256]));
-        assert_eq!(tls.crlfile.as_deref(), Some(std::path::Path::new("/crl")));
+        assert_eq!(tls.crlfile.as_deref(), Some(Path::new("/crl")));
     }
 
     /// With both, the common name counts, as with Mosquitto.
@@ -276,6 +371,63 @@ mod tests {
         }
         let config = parse(&format!("{ON}dhparamfile /d\ntls_keyform pem\n")).unwrap();
         assert!(config.warnings[0].to_string().contains("elliptic curves"));
+    }
+
+    #[test]
+    #[cfg(not(feature = "psk"))]
+    fn pre_shared_keys_need_another_build() {
+        for lines in ["psk_file /p\n", "psk_hint h\npsk_file /p\n"] {
+            let mistakes = parse(lines).unwrap_err();
+            assert!(mistakes.contains("--features psk"), "{mistakes}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "psk")]
+    fn a_hint_makes_tls_by_the_keys_of_the_file() {
+        let text = "psk_file /p\nlistener 1883\nlistener 8883\npsk_hint a hint\n\
+                    ciphers PSK-AES128-CCM8\nuse_identity_as_username true\n";
+        let config = Config::parse(text, "m.conf").unwrap();
+        let [plain, psk] = &config.listeners[..] else {
+            panic!("two listeners");
+        };
+        assert!(!plain.tls.is_on() && psk.tls.is_on());
+        assert_eq!(psk.tls.psk_hint.as_deref(), Some("a hint"));
+        assert_eq!(psk.tls.psk_file.as_deref(), Some(Path::new("/p")));
+        let ciphers = psk.tls.openssl_ciphers.tls12.as_deref();
+        assert_eq!(ciphers, Some("PSK-AES128-CCM8"));
+        assert!(config.files().contains(&"/p".into()));
+    }
+
+    #[test]
+    #[cfg(feature = "psk")]
+    fn keys_and_certificates_have_their_own_listeners() {
+        for (lines, line, help) in [
+            ("psk_file /p\n", 2, "psk_hint TEXT"),
+            ("psk_hint h\n", 2, "psk_file FILE"),
+            (
+                "psk_hint h\npsk_file /p\ncertfile /c\nkeyfile /k\n",
+                5,
+                "of its own",
+            ),
+            (
+                "psk_hint h\npsk_file /p\nrequire_certificate true\n",
+                4,
+                "in any case",
+            ),
+            (
+                "psk_hint h\npsk_file /p\nuse_subject_as_username true\n",
+                4,
+                "use_identity_as_username",
+            ),
+        ] {
+            let mistakes = parse(lines).unwrap_err();
+            assert!(
+                mistakes.contains(&format!("m.conf:{line}:1: error")),
+                "{mistakes}"
+            );
+            assert!(mistakes.contains(help), "{mistakes}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::signals::Signals;
 use super::{Broker, runtime, systemd};
 use crate::auth::{Access, Acl, Client, LoadError, PasswordFile};
 use crate::config::{Config, LogTypes};
-use crate::transport::tls::ServerCell;
+use crate::transport::tls::{self, Keyring};
 
 /// What Mosquitto exits with after a start that failed, and after a bad
 /// configuration or command line.
@@ -275,10 +275,11 @@ fn test_config(matches: &ArgMatches) -> Result<(), String> {
             }));
         }
     }
+    let keyring = Keyring::default();
     for listener in config.listeners.iter().filter(|one| one.tls.is_on()) {
-        if let Err(error) = ServerCell::load(&listener.tls, None) {
+        if let Err(error) = tls::Server::load(&listener.tls, None, &keyring) {
             let file = error.file().unwrap_or(Path::new(""));
-            let mut options = ["certfile", "keyfile", "cafile", "capath", "crlfile"].iter();
+            let mut options = TLS_FILES.iter();
             let place = options.find_map(|option| effective.blame(option, file, error.what()));
             mistakes.push(place.map_or(error.to_string(), |diagnostic| {
                 diagnostic.with_help(error.help()).to_string()
@@ -293,6 +294,11 @@ fn test_config(matches: &ArgMatches) -> Result<(), String> {
     }
     write!(std::io::stdout(), "{effective}").map_err(|error| format!("Error: {error}."))
 }
+
+/// The options that name files about TLS.
+const TLS_FILES: [&str; 6] = [
+    "certfile", "keyfile", "cafile", "capath", "crlfile", "psk_file",
+];
 
 /// The files about users and rights, each once, with the option that names it.
 fn files(config: &Config) -> Vec<(&'static str, &Path)> {

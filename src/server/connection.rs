@@ -21,7 +21,7 @@ use crate::broker::{
     Batch, ConnectionId, Core, Ended, Millis, Outlook, Policy, ProofRequest, Work,
 };
 use crate::codec::{Frame, Version};
-use crate::transport::tls::ServerCell;
+use crate::transport::tls;
 
 /// The read buffer of a thread, in bytes; connections have none.
 pub(super) const READ_BUFFER: usize = 64 * 1024;
@@ -51,10 +51,10 @@ pub(super) struct Door {
     pub(super) credentials: Credentials,
     pub(super) max_packet_size: u32,
     pub(super) layers: Layers,
-    /// TLS, where the listener has it.
-    pub(super) tls: Option<ServerCell>,
     /// Whether small packets leave at once.
     pub(super) no_delay: bool,
+    /// TLS, where the listener has it.
+    pub(super) tls: Option<tls::Server>,
 }
 
 /// Takes a connection in; the future serves it until it ends. It is kept
@@ -94,6 +94,9 @@ where
             ended: Some(Ended::ByClient),
         },
     };
+    if !origin.certificates.is_empty() {
+        connection.place.hub.certify(id, origin.certificates);
+    }
     let identity = origin.identity;
     // Beginning and end are on the heap, to weigh nothing in between.
     async move {

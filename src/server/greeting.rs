@@ -55,7 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Identity::Missing => self.introduce_anyway(&connect, Decision::Denied),
                 Identity::Name(name) => {
                     connect.username = Some(name);
-                    self.introduce_anyway(&connect, Decision::Allowed)
+                    self.introduce_anyway(&connect, Decision::Certified)
                 }
             },
         }

@@ -1,10 +1,12 @@
 //! The core behind its lock, and what leaves it: wake-ups and log lines.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use rustls::pki_types::CertificateDer;
 use tokio::sync::Notify;
 
 use super::exchange::Methods;
@@ -13,6 +15,9 @@ use super::process;
 use crate::broker::{ConnectionId, Core, Group, Millis};
 use crate::config::LogType;
 use crate::store::WallMillis;
+
+/// A client's certificate and those above it.
+type Certificates = Arc<[CertificateDer<'static>]>;
 
 /// How often the memory in use is looked at, at most.
 const MEASURE: Duration = Duration::from_millis(500);
@@ -25,6 +30,8 @@ pub(super) struct Hub {
     started: Instant,
     logger: Logger,
     methods: Methods,
+    /// The certificates of the connections that showed some.
+    certificates: Mutex<HashMap<ConnectionId, Certificates>>,
     /// Tells the timer task of a deadline before the one it sleeps for.
     earlier: Notify,
     /// Tells the store's thread of work.
@@ -72,6 +79,7 @@ impl Hub {
             started,
             logger,
             methods: Methods::default(),
+            certificates: Mutex::default(),
             earlier: Notify::new(),
             store_work: Condvar::new(),
         }
@@ -236,8 +244,19 @@ impl Hub {
         wakers[id.slot()] = Some((id, waker.clone()));
     }
 
+    /// Notes the certificates of a connection.
+    pub(super) fn certify(&self, id: ConnectionId, certificates: Certificates) {
+        self.certificates.lock().insert(id, certificates);
+    }
+
+    /// The certificates of all connections that showed some.
+    pub(super) fn certificates(&self) -> HashMap<ConnectionId, Certificates> {
+        self.certificates.lock().clone()
+    }
+
     /// Forgets whom to wake for a connection that is gone.
     pub(super) fn unregister(&self, id: ConnectionId) {
+        self.certificates.lock().remove(&id);
         let wakers = &mut self.state.lock().wakers;
         if let Some(entry) = wakers.get_mut(id.slot())
             && entry.as_ref().is_some_and(|(owner, _)| *owner == id)

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
@@ -13,7 +14,7 @@ use super::connection::{Door, serve};
 use super::entrance::Entrance;
 use super::hub::Hub;
 use crate::config::{Config, Listener, LogType, Protocol};
-use crate::transport::tls::{Identity, ServerCell};
+use crate::transport::tls::{self, Identity};
 use crate::transport::{Stream, proxy, websocket};
 
 /// How long a client may take for the handshakes before MQTT.
@@ -77,6 +78,8 @@ pub(super) struct Origin {
     pub(super) peer: String,
     /// Who the client is by its certificate.
     pub(super) identity: Identity,
+    /// Its certificates, to be looked at again after a reload.
+    pub(super) certificates: Arc<[CertificateDer<'static>]>,
 }
 
 /// What a connection speaks.
@@ -135,7 +138,9 @@ async fn climb(
     if spoken == Spoken::Tls {
         let tls =
             tls.ok_or_else(|| refusal("it begins with TLS, and the listener has no `certfile`"))?;
-        (stream, origin.identity) = pass_tls(tls, stream).await?;
+        let accepted = pass_tls(tls, stream).await?;
+        stream = accepted.stream;
+        (origin.identity, origin.certificates) = (accepted.identity, accepted.certificates);
         (stream, spoken) = recognise(stream, layers.protocol).await?;
         if spoken == Spoken::Tls {
             return Err(refusal("there is TLS within TLS"));
@@ -159,8 +164,10 @@ async fn climb(
 
 impl Origin {
     pub(super) fn of(peer: String) -> Self {
-        let identity = Identity::Unasked;
-        Self { peer, identity }
+        Self {
+            peer,
+            ..Self::default()
+        }
     }
 
     /// Takes the address that a proxy tells of. The port stays that of the
@@ -239,9 +246,9 @@ async fn recognise(mut stream: Stream, protocol: Protocol) -> io::Result<(Stream
     Ok((stream.put_back(early), spoken))
 }
 
-async fn pass_tls(tls: &ServerCell, stream: Stream) -> io::Result<(Stream, Identity)> {
-    match tls.current().accept(stream).await {
-        Ok(accepted) => Ok((accepted.stream, accepted.identity)),
+async fn pass_tls(tls: &tls::Server, stream: Stream) -> io::Result<tls::Accepted> {
+    match tls.accept(stream).await {
+        Ok(accepted) => Ok(accepted),
         Err(None) => Err(io::ErrorKind::UnexpectedEof.into()),
         Err(Some(failure)) => {
             let help = match failure.help() {

@@ -60,7 +60,7 @@ use crate::auth::{Acl, Method, permissions};
 use crate::broker::{Core, Policy, Settings};
 use crate::client::{Client, ConnectError};
 use crate::config::{self, Config, Listener, LogType};
-use crate::transport::tls::ServerCell;
+use crate::transport::tls::{self, Keyring};
 use connection::Door;
 use credentials::Credentials;
 use entrance::Entrance;
@@ -146,9 +146,11 @@ impl Broker {
         }
         warn_of_exposed_files(&config, &logger);
         let (mut ways, mut all, hashing) = (Vec::new(), Vec::new(), credentials::hashing());
+        let keyring = Keyring::default();
         // 0 is for connections within the process.
         for (number, listener) in (1..).zip(&config.listeners) {
-            let door = door(number, listener, &config, Arc::clone(&hashing), &logger)?;
+            let hashing = Arc::clone(&hashing);
+            let door = door(number, listener, &config, hashing, &keyring, &logger)?;
             let given = listener::choose(&mut inherited, listener);
             let (sockets, notices) = if given.is_empty() {
                 listener::bind(listener, config.user.as_deref()).map_err(StartError)?
@@ -185,13 +187,14 @@ impl Broker {
         }
         let sockets = all.iter().flat_map(|(_, sockets)| sockets);
         let addresses = sockets.filter_map(Listening::address).collect();
+        keyring.close();
         let mut core = Core::new(settings(&config, &logger), 0);
         for way in &ways {
             core.set_policy(Arc::clone(&way.entrance.door().policy));
         }
         let hub = Arc::new(Hub::new(core, Instant::now(), logger));
         let persistence = config.persistence.clone();
-        let control = Control::new(Arc::clone(&hub), hashing, ways, config, source);
+        let control = Control::new(Arc::clone(&hub), hashing, keyring, ways, config, source);
         Ok(Self {
             hub,
             control: Arc::new(control),
@@ -363,9 +366,12 @@ fn warn_of_exposed_files(config: &Config, logger: &Logger) {
     let Some(reader) = process::reader(config.user.as_deref()) else {
         return;
     };
-    let securities = config.listeners.iter().map(|listener| &listener.security);
-    let files: BTreeSet<_> = securities
-        .flat_map(|security| [&security.password_file, &security.acl_file])
+    let files: BTreeSet<_> = config
+        .listeners
+        .iter()
+        .flat_map(|Listener { security, tls, .. }| {
+            [&security.password_file, &security.acl_file, &tls.psk_file]
+        })
         .flatten()
         .collect();
     for warning in files
@@ -382,6 +388,7 @@ fn door(
     listener: &Listener,
     config: &Config,
     hashing: Arc<Semaphore>,
+    keyring: &Keyring,
     logger: &Logger,
 ) -> Result<Door, StartError> {
     let fail = |error: crate::auth::LoadError| StartError(error.to_string());
@@ -415,7 +422,7 @@ fn door(
         acl_check_subscribe: listener.security.acl_check_subscribe,
     };
     let tls = listener.tls.is_on().then(|| {
-        ServerCell::load(&listener.tls, config.tls_keylog.as_deref())
+        tls::Server::load(&listener.tls, config.tls_keylog.as_deref(), keyring)
             .map_err(|error| StartError(format!("TLS on port {}: {error}", listener.port)))
     });
     Ok(Door {

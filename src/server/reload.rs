@@ -10,6 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustls::pki_types::CertificateDer;
 use tokio::sync::{Notify, Semaphore};
 
 use super::connection::Door;
@@ -17,9 +18,10 @@ use super::entrance::Entrance;
 use super::hub::Hub;
 use super::watch::Fingerprint;
 use super::{StartError, door, settings};
-use crate::broker::{Guest, Refusal};
+use crate::broker::{Grounds, Guest, Refusal};
 use crate::codec::Version;
 use crate::config::{Bind, Config, Listener, LogType, SocketDomain};
+use crate::transport::tls::{self, Keyring};
 
 /// Reads the configuration again from where it came.
 pub(super) type Source = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
@@ -28,6 +30,7 @@ pub(super) type Source = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
 pub(super) struct Control {
     hub: Arc<Hub>,
     hashing: Arc<Semaphore>,
+    keyring: Keyring,
     entrances: Vec<Way>,
     /// What a reload cannot change, as it was at the start.
     fixed: Vec<(&'static str, String)>,
@@ -101,6 +104,7 @@ impl Control {
     pub(super) fn new(
         hub: Arc<Hub>,
         hashing: Arc<Semaphore>,
+        keyring: Keyring,
         entrances: Vec<Way>,
         config: Config,
         source: Option<Source>,
@@ -109,6 +113,7 @@ impl Control {
         Self {
             hub,
             hashing,
+            keyring,
             entrances,
             fixed: fixed(&config),
             is_persistent: config.persistence.enabled,
@@ -200,9 +205,13 @@ impl Control {
             })
             .collect();
         let settings = settings(&config, self.hub.logger());
+        let certificates = self.hub.certificates();
         self.hub.enter(None, |core, now| {
             core.reconfigure(now, settings, &policies);
-            core.expel(now, |guest| why_not(&exchanged, guest));
+            core.expel(now, |guest| {
+                let shown = certificates.get(&guest.connection);
+                why_not(&exchanged, guest, shown.map_or(&[], |shown| shown))
+            });
         });
         for warning in warnings {
             self.hub.log(LogType::Warning, &warning);
@@ -240,7 +249,15 @@ impl Control {
                 listener.mount_point.clone_from(&way.mount_point);
             }
             let hashing = Arc::clone(&self.hashing);
-            let door = door(way.number, &listener, config, hashing, self.hub.logger())?;
+            let logger = self.hub.logger();
+            let door = door(
+                way.number,
+                &listener,
+                config,
+                hashing,
+                &self.keyring,
+                logger,
+            )?;
             doors.push((way, Arc::new(door)));
         }
         for listener in listeners {
@@ -264,6 +281,7 @@ impl fmt::Debug for Control {
 fn why_not(
     exchanged: &HashMap<usize, (Arc<Door>, Arc<Door>)>,
     guest: &Guest<'_>,
+    certificates: &[CertificateDer<'_>],
 ) -> Option<Refusal> {
     let (before, after) = exchanged.get(&guest.listener)?;
     let policy = &after.policy;
@@ -272,10 +290,21 @@ fn why_not(
             "its protocol version is not accepted any more",
         ));
     }
+    if let Some(tls) = &after.tls
+        && !tls.still_trusts(certificates)
+    {
+        return Some(Refusal::Administrative(
+            "its certificate is not trusted any more",
+        ));
+    }
     let prefix = policy.client_id_prefix.as_deref().unwrap_or_default();
-    let stays = guest.client_id.starts_with(prefix)
-        && after
+    let is_known = match guest.grounds {
+        // Its certificate or key is not looked at again, as long as these count.
+        Grounds::Certificate => after.tls.as_ref().is_some_and(tls::Server::identifies),
+        grounds => after
             .credentials
-            .keep(&before.credentials, guest.username, guest.grounds);
+            .keep(&before.credentials, guest.username, grounds),
+    };
+    let stays = guest.client_id.starts_with(prefix) && is_known;
     (!stays).then_some(Refusal::NotAuthorized)
 }

@@ -102,6 +102,11 @@ impl<M> Outgoing<M> {
         self.queue.push_back(message);
     }
 
+    /// Puts a message at the head of the queue.
+    pub fn push_front(&mut self, message: M) {
+        self.queue.push_front(message);
+    }
+
     /// Takes the message at the head of the queue.
     pub fn pop(&mut self) -> Option<M> {
         self.queue.pop_front()

@@ -8,6 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::early::Early;
+#[cfg(feature = "psk")]
+use super::tls::PskStream;
 use super::tls::TlsStream;
 use super::websocket::WebSocket;
 
@@ -24,6 +26,9 @@ pub enum Stream {
     WebSocket(Box<WebSocket>),
     /// TLS over another stream.
     Tls(Box<TlsStream>),
+    /// TLS by a pre-shared key over another stream.
+    #[cfg(feature = "psk")]
+    Psk(Box<PskStream>),
 }
 
 impl From<TcpStream> for Stream {
@@ -47,6 +52,8 @@ macro_rules! on_inner {
             Stream::Early(early) => Pin::new(&mut early.stream).$method($cx $(, $argument)*),
             Stream::WebSocket(inner) => Pin::new(inner).$method($cx $(, $argument)*),
             Stream::Tls(inner) => Pin::new(&mut **inner).$method($cx $(, $argument)*),
+            #[cfg(feature = "psk")]
+            Stream::Psk(inner) => Pin::new(&mut **inner).$method($cx $(, $argument)*),
         }
     };
 }
@@ -90,6 +97,8 @@ impl AsyncWrite for Stream {
             Self::Early(early) => early.stream.is_write_vectored(),
             Self::WebSocket(inner) => inner.is_write_vectored(),
             Self::Tls(_) => false,
+            #[cfg(feature = "psk")]
+            Self::Psk(_) => false,
         }
     }
 

@@ -6,6 +6,7 @@
 mod common;
 
 mod differences;
+mod kinder;
 mod lines;
 mod scripted;
 mod terminal;

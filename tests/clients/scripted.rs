@@ -210,3 +210,36 @@ fn denied_subscriptions_end_the_subscriber() {
     assert_eq!(done.stderr, "All subscription requests were denied.\n");
     played.join().expect("the script");
 }
+
+#[test]
+fn a_denied_subscription_among_others_is_told() {
+    if oracle_differs("mosquitto_sub tells nobody") {
+        return;
+    }
+    let (port, played) = server(vec![|raw| {
+        connected(raw, 0);
+        assert_eq!(raw.packet()[0], 0x82, "SUBSCRIBE");
+        raw.send(&[0x90, 4, 0, 1, 0, 0x80]);
+        raw.send(&[0x30, 4, 0, 1, b'a', b'1']);
+        raw.expect(&[0xE0, 0]);
+    }]);
+    let done = Process::spawn(Program::Sub.command().args([
+        "-h",
+        "127.0.0.1",
+        "-p",
+        &port,
+        "-t",
+        "a",
+        "-t",
+        "b",
+        "-C",
+        "1",
+    ]))
+    .finish()
+    .expect_code(0);
+    assert_eq!(
+        done.stderr,
+        "Warning: The broker denied the subscription to 'b': Unspecified error.\n"
+    );
+    played.join().expect("the script");
+}

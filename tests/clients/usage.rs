@@ -88,6 +88,11 @@ fn errors_of_mqtt_pub() {
         "-f /nonexistent -t a",
         "-h nowhere.invalid -t a -m b",
         "--unix /nonexistent -t a -m b",
+        "--psk",
+        "--psk-identity",
+        "--psk 00 -t a -m b",
+        "--psk 00 --psk-identity a --cafile x -t a -m b",
+        "--psk 0x --psk-identity a -t a -m b",
         "-D",
         "-D connect user-property a",
         "-D foo user-property a b",
@@ -182,10 +187,10 @@ fn what_comes_later_says_what_to_do_instead() {
         return;
     }
     for (line, word) in [
-        ("--psk 1234", "pre-shared"),
         ("--tls-engine pkcs11", "--key"),
-        ("-S", "-h and -p"),
-        ("--message-rate", "pv"),
+        #[cfg(not(feature = "psk"))]
+        ("--psk 1234 --psk-identity a", "--features psk"),
+        ("-S", "dig +short SRV"),
         ("--keyform engine --cert c --key k", "OpenSSL engines"),
     ] {
         let args = [&words(line)[..], &["-t", "a", "-m", "b"]].concat();

@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,14 +17,14 @@ pub(crate) const OPEN: &str = "listener {port}\nallow_anonymous true\n";
 
 /// A directory for the files of a broker that is yet to start.
 pub(crate) struct Setup {
-    dir: TempDir,
+    dir: Arc<TempDir>,
     port: u16,
 }
 
 /// A running broker. Its log is shown when a test fails; dropping it kills it.
 pub(crate) struct Broker {
     pub(crate) port: u16,
-    dir: TempDir,
+    dir: Arc<TempDir>,
     process: Option<Process>,
 }
 
@@ -35,7 +36,10 @@ impl Setup {
     /// For a port that the test has chosen.
     pub(crate) fn at(port: u16) -> Self {
         let dir = TempDir::new().expect("a temporary directory");
-        Self { dir, port }
+        Self {
+            dir: Arc::new(dir),
+            port,
+        }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -127,6 +131,17 @@ impl Broker {
         let process = self.process.take().expect("the broker runs");
         process.send(Signal::SIGTERM);
         process.finish()
+    }
+
+    /// Ends the broker with SIGKILL. Another one can be started in its place.
+    pub(crate) fn kill(mut self) -> Setup {
+        let process = self.process.take().expect("the broker runs");
+        process.send(Signal::SIGKILL);
+        process.wait_end();
+        Setup {
+            dir: Arc::clone(&self.dir),
+            port: self.port,
+        }
     }
 
     fn wait_until_listening(&self) {

@@ -14,9 +14,10 @@ use nix::sys::signal::Signal;
 fn broker(rules: &str) -> (Broker, u16) {
     let (setup, plain) = (Setup::new(), free_port());
     setup.write("acl", rules);
+    // The port that is waited for is opened last.
     let conf = format!(
-        "per_listener_settings true\nlistener {{port}}\nallow_anonymous true\n\
-         mount_point site/\nacl_file {{dir}}/acl\nlistener {plain}\nallow_anonymous true\n"
+        "per_listener_settings true\nlistener {plain}\nallow_anonymous true\n\
+         listener {{port}}\nallow_anonymous true\nmount_point site/\nacl_file {{dir}}/acl\n"
     );
     (setup.start(&conf), plain)
 }

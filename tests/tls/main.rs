@@ -10,6 +10,9 @@ mod handshakes;
 mod identity;
 mod keys;
 mod layers;
+#[cfg(feature = "psk")]
+mod psk;
 mod recipe;
+mod reload;
 mod servers;
 mod stage;

@@ -2,6 +2,8 @@
 //! bytes out, time as the test tells it.
 
 mod connect;
+mod crashes;
+mod durable;
 mod flows;
 mod forwarding;
 mod harness;
@@ -10,6 +12,7 @@ mod memory;
 mod mounts;
 mod pressure;
 mod reload;
+mod restart;
 mod retained;
 mod rights;
 mod sessions;

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use clap::ArgMatches;
 
 use super::failure::Failure;
+use super::password::password;
 use super::properties::PropertySets;
 use super::refused;
 use super::tls;
@@ -49,8 +50,8 @@ impl Connection {
         let username = text(matches, "username")
             .map(str::to_owned)
             .or_else(|| url.as_ref()?.username.clone());
-        let password = bytes(matches, "password")
-            .or_else(|| Some(url.as_ref()?.password.clone()?.into_bytes()));
+        let password =
+            password(matches)?.or_else(|| Some(url.as_ref()?.password.clone()?.into_bytes()));
         if password.is_some() && username.is_none() && version != Version::V5 {
             return Err(Failure::plain("Problem setting username and/or password."));
         }

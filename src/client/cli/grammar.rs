@@ -5,6 +5,8 @@
 
 use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 
+use super::coding;
+use super::paint;
 use super::properties;
 use super::refused;
 
@@ -18,13 +20,16 @@ const OUTPUT: &str = "Output";
 const END: &str = "When to end";
 const GENERAL: &str = "General";
 
+const ENVIRONMENT: &str = "Each option is an environment variable, too, such as MQTT_HOST or MQTT_WILL_TOPIC; the manual has \
+     them all. They rank below the options file, and that below the command line.";
+
 /// The grammar of `mqtt-pub`.
 pub fn pub_command() -> Command {
-    base(
+    common(base(
         "mqtt-pub",
         "Publish MQTT messages on a topic, and exit",
-        "mqtt-pub [-h host] [-p port] -t topic {-m message | -f file | -l | -n | -s} [options]\n       \
-         mqtt-pub -L URL {-m message | -f file | -l | -n | -s} [options]",
+        "mqtt-pub [-h host] -t topic {-m text | -f file | -l | -n | -s} [options]\n       \
+         mqtt-pub -L URL {-m text | -f file | -l | -n | -s} [options]",
     )
     .next_help_heading(MESSAGE)
     .args([
@@ -46,71 +51,150 @@ pub fn pub_command() -> Command {
             "max_inflight",
             "The most messages of QoS 1 and 2 that may be unacknowledged [default: 20]",
         ),
-    ])
+        encode(),
+        long_value(
+            "retry",
+            "seconds",
+            "Go on for so many seconds where the broker can't be reached or the connection is lost; without a number, for ever",
+        )
+        .num_args(0..=1)
+        .allow_hyphen_values(false)
+        .default_missing_value("forever"),
+    ]))
 }
 
 /// The grammar of `mqtt-sub`.
 pub fn sub_command() -> Command {
-    printing(
-        base(
-            "mqtt-sub",
-            "Subscribe to MQTT topics, and print the messages that arrive",
-            "mqtt-sub [-h host] [-p port] -t topic... [options]\n       \
+    common(
+        printing(
+            base(
+                "mqtt-sub",
+                "Subscribe to MQTT topics, and print the messages that arrive",
+                "mqtt-sub [-h host] [-p port] -t topic... [options]\n       \
              mqtt-sub -L URL [-t topic]... [options]",
+            )
+            .next_help_heading(SUBSCRIPTIONS)
+            .args([
+                value(
+                    "topic",
+                    't',
+                    "topic",
+                    "topic",
+                    "A topic to subscribe to; + and # are wildcards. May be repeated",
+                )
+                .action(ArgAction::Append),
+                value(
+                    "unsubscribe",
+                    'U',
+                    "unsubscribe",
+                    "unsubscribe topic",
+                    "A topic to unsubscribe from, in a session that was kept. May be repeated",
+                )
+                .action(ArgAction::Append),
+                qos("The highest quality of service of the deliveries: 0, 1 or 2 [default: 0]"),
+                long_flag(
+                    "retain-as-published",
+                    "Keep the retain flag of messages as it was published (MQTT 5)",
+                ),
+                retain_handling(),
+            ]),
         )
-        .next_help_heading(SUBSCRIPTIONS)
+        .next_help_heading(OUTPUT)
         .args([
-            value("topic", 't', "topic", "topic", "A topic to subscribe to; + and # are wildcards. May be repeated")
-                .action(ArgAction::Append),
-            value("unsubscribe", 'U', "unsubscribe", "unsubscribe topic", "A topic to unsubscribe from, in a session that was kept. May be repeated")
-                .action(ArgAction::Append),
-            qos("The highest quality of service of the deliveries: 0, 1 or 2 [default: 0]"),
-            long_flag("retain-as-published", "Keep the retain flag of messages as it was published (MQTT 5)"),
-            long_value("retain-handling", "always, new or never", "When the broker sends retained messages: at each subscription, at a new one, or never (MQTT 5)"),
+            value(
+                "filter-out",
+                'T',
+                "filter-out",
+                "topic filter",
+                "Don't print messages of these topics. May be repeated",
+            )
+            .action(ArgAction::Append),
+            long_flag(
+                "retained-only",
+                "Print retained messages only, and end with the first that is not",
+            ),
+            long_flag(
+                "remove-retained",
+                "Have the broker forget each retained message that arrives",
+            ),
+            long_flag(
+                "dry-run",
+                "With --remove-retained: remove nothing, only tell how many it would be",
+            ),
+            long_value(
+                "random-filter",
+                "chance",
+                "Print only so many percent of the messages (0.1 to 100)",
+            ),
+            flag(
+                "watch",
+                'w',
+                "watch",
+                "Show the newest message of each topic in a line of its own (on a terminal)",
+            ),
+            long_flag(
+                "message-rate",
+                "Print no messages, but each second how many there were",
+            ),
+        ])
+        .next_help_heading(END)
+        .args([
+            short_value("count", 'C', "count", "End after so many messages"),
+            short_flag(
+                "exit-after-subscribe",
+                'E',
+                "End when the broker has acknowledged the subscriptions",
+            ),
+            timeout(),
         ]),
     )
-    .next_help_heading(OUTPUT)
-    .args([
-        value("filter-out", 'T', "filter-out", "topic filter", "Don't print messages of these topics. May be repeated")
-            .action(ArgAction::Append),
-        long_flag("retained-only", "Print retained messages only, and end with the first that is not"),
-        long_flag("remove-retained", "Have the broker forget each retained message that arrives"),
-        long_value("random-filter", "chance", "Print only so many percent of the messages (0.1 to 100)"),
-    ])
-    .next_help_heading(END)
-    .args([
-        short_value("count", 'C', "count", "End after so many messages"),
-        short_flag("exit-after-subscribe", 'E', "End when the broker has acknowledged the subscriptions"),
-        timeout(),
-    ])
 }
 
 /// The grammar of `mqtt-rr`.
 pub fn rr_command() -> Command {
-    printing(
-        base(
-            "mqtt-rr",
-            "Publish an MQTT request, and wait for the response",
-            "mqtt-rr [-h host] [-p port] -t topic -e response-topic {-m message | -f file | -n | -s} [options]",
+    common(
+        printing(
+            base(
+                "mqtt-rr",
+                "Publish an MQTT request, and wait for the response",
+                "mqtt-rr -t topic -e topic {-m text | -f file | -n | -s} [options]",
+            )
+            .next_help_heading(MESSAGE)
+            .args([
+                value("topic", 't', "topic", "topic", "The topic of the request"),
+                short_value(
+                    "response-topic",
+                    'e',
+                    "response topic",
+                    "The topic where the response is awaited",
+                ),
+                value("message", 'm', "message", "message", "The request")
+                    .value_parser(value_parser!(std::ffi::OsString))
+                    .action(ArgAction::Append),
+                file_value(),
+                flag(
+                    "stdin-file",
+                    's',
+                    "stdin-file",
+                    "The request is all of standard input",
+                ),
+                flag("null-message", 'n', "null-message", "An empty request"),
+                qos("The quality of service, both ways: 0, 1 or 2 [default: 0]"),
+                retain_handling(),
+                encode(),
+            ]),
         )
-        .next_help_heading(MESSAGE)
-        .args([
-            value("topic", 't', "topic", "topic", "The topic of the request"),
-            short_value("response-topic", 'e', "response topic", "The topic where the response is awaited"),
-            value("message", 'm', "message", "message", "The request")
-                .value_parser(value_parser!(std::ffi::OsString))
-                .action(ArgAction::Append),
-            file_value(),
-            flag("stdin-file", 's', "stdin-file", "The request is all of standard input"),
-            flag("null-message", 'n', "null-message", "An empty request"),
-            qos("The quality of service, both ways: 0, 1 or 2 [default: 0]"),
-        ]),
+        .next_help_heading(OUTPUT)
+        .arg(long_flag(
+            "latency",
+            "Print how long the response took, too",
+        ))
+        .next_help_heading(END)
+        .arg(timeout()),
     )
-    .next_help_heading(END)
-    .arg(timeout())
 }
 
-/// What all tools have in common.
+/// A grammar without options.
 fn base(name: &'static str, about: &'static str, usage: &'static str) -> Command {
     Command::new(name)
         .about(about)
@@ -119,6 +203,13 @@ fn base(name: &'static str, about: &'static str, usage: &'static str) -> Command
         .disable_help_flag(true)
         .disable_version_flag(true)
         .args_override_self(true)
+        .max_term_width(80)
+        .after_help(ENVIRONMENT)
+}
+
+/// The options that all tools have.
+fn common(command: Command) -> Command {
+    command
         .next_help_heading(CONNECTION)
         .args([
             value("host", 'h', "host", "host", "The broker's host name or address [default: localhost]")
@@ -136,6 +227,9 @@ fn base(name: &'static str, about: &'static str, usage: &'static str) -> Command
                 .value_hint(ValueHint::Username),
             value("password", 'P', "pw", "password", "The password; anyone on this machine can see it while the program runs")
                 .value_parser(value_parser!(std::ffi::OsString)),
+            long_value("password-file", "file", "The password is the first line of this file")
+                .value_hint(ValueHint::FilePath),
+            long_flag("ask-password", "Ask for the password on the terminal"),
             value("protocol-version", 'V', "protocol-version", "version", "The version of MQTT: 31, 311 or 5, also as mqttv31, mqttv311 or mqttv5 [default: 311; mqtt-rr: 5]"),
             value("keepalive", 'k', "keepalive", "keepalive", "Seconds of silence after which the client asks if the broker is there: 5 to 65535 [default: 60]"),
             long_flag("nodelay", "Send small messages at once; always on, kept for old scripts"),
@@ -157,6 +251,8 @@ fn base(name: &'static str, about: &'static str, usage: &'static str) -> Command
             long_value("tls-alpn", "protocol", "Ask for this protocol (ALPN) where a port serves several"),
             long_value("tls-keylog", "file", "Append the secrets of the connection to this file, with which Wireshark can read it")
                 .value_hint(ValueHint::FilePath),
+            long_value("psk", "key", "Use TLS by this pre-shared key, in hexadecimal digits; with --psk-identity, and without certificates"),
+            long_value("psk-identity", "identity", "The name by which the broker knows the pre-shared key"),
             long_flag("no-tls", "Don't use TLS, whatever the port"),
         ])
         .next_help_heading(SESSION)
@@ -208,7 +304,12 @@ fn printing(command: Command) -> Command {
             "format",
             "Print messages in this format, such as '%I %t %p' or %j",
         ),
-        long_flag("pretty", "With %j and %J: print JSON on several lines"),
+        long_flag("pretty", "With %j, %J and --decode: print JSON on several lines; on a terminal, JSON has colours"),
+        long_flag("timestamp", "Print the time in front of each message"),
+        long_value("decode", "form", "The form of the payloads: print what they say, cbor and msgpack as JSON")
+            .value_parser(coding::FORMS),
+        long_value("color", "when", "Colours; auto: on a terminal, unless NO_COLOR is set [default: auto]")
+            .value_parser(paint::CHOICES),
         short_flag("no-newline", 'N', "Print no end of line after a message"),
         short_flag("no-retained", 'R', "Don't print retained messages"),
     ])
@@ -216,6 +317,23 @@ fn printing(command: Command) -> Command {
 
 fn qos(help: &'static str) -> Arg {
     value("qos", 'q', "qos", "QoS", help)
+}
+
+fn retain_handling() -> Arg {
+    long_value(
+        "retain-handling",
+        "always, new or never",
+        "When the broker sends retained messages: at each subscription, at a new one, or never (MQTT 5)",
+    )
+}
+
+fn encode() -> Arg {
+    long_value(
+        "encode",
+        "form",
+        "Send the message in this form; what becomes json, cbor or msgpack is written as JSON",
+    )
+    .value_parser(coding::FORMS)
 }
 
 fn timeout() -> Arg {

@@ -4,12 +4,17 @@
 //! The programs call [`run`]; [`pub_command`], [`sub_command`] and
 //! [`rr_command`] are the grammars alone, for completions and manuals.
 
+mod coding;
 mod connection;
 mod debug;
+mod environment;
 mod failure;
 mod format;
 mod grammar;
+mod json_text;
 mod messages;
+mod paint;
+mod password;
 mod printer;
 mod progress;
 mod properties;
@@ -21,6 +26,7 @@ mod subscribe;
 mod texts;
 mod tls;
 mod url;
+mod watch;
 mod words;
 
 use std::ffi::OsString;
@@ -57,13 +63,25 @@ impl Tool {
     }
 }
 
+/// The environment variable of each option of a grammar, for manuals.
+pub fn environment(command: &Command) -> Vec<(String, String)> {
+    let name = |arg: &clap::Arg| match (arg.get_long(), arg.get_short()) {
+        (Some(long), _) => format!("--{long}"),
+        (None, short) => format!("-{}", short.unwrap_or_default()),
+    };
+    command
+        .get_arguments()
+        .filter_map(|arg| Some((environment::variable(arg)?, name(arg))))
+        .collect()
+}
+
 /// Runs a tool with the words of a command line, the program's name first,
 /// and returns its exit code.
 pub fn run(tool: Tool, argv: impl IntoIterator<Item = OsString>) -> u8 {
-    let command = tool.command();
+    let mut command = tool.command();
     let name = command.get_name().to_owned();
     let mut quiet = false;
-    match start(tool, command, argv.into_iter().skip(1), &mut quiet) {
+    match start(tool, &mut command, argv.into_iter().skip(1), &mut quiet) {
         Ok(code) => code,
         Err(failure) => failure.report(&name, quiet),
     }
@@ -71,12 +89,12 @@ pub fn run(tool: Tool, argv: impl IntoIterator<Item = OsString>) -> u8 {
 
 fn start(
     tool: Tool,
-    command: Command,
+    command: &mut Command,
     argv: impl Iterator<Item = OsString>,
     quiet: &mut bool,
 ) -> Result<u8, Failure> {
-    let words = words::gather(&command, argv)?;
-    let (matches, properties) = parse(command, &words)?;
+    let words = words::gather(command, argv)?;
+    let (matches, properties) = parse(command, words)?;
     *quiet = matches.get_flag("quiet");
     match tool {
         Tool::Pub => {
@@ -107,14 +125,27 @@ fn block_on(work: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failu
     result
 }
 
+/// Parses words, and what the environment adds to them.
+fn parse(command: &mut Command, words: Words) -> Result<(ArgMatches, PropertySets), Failure> {
+    let matches = matches(command, &words.plain)?;
+    if !environment::is_used() {
+        return Ok((matches, PropertySets::parse(&words.properties)?));
+    }
+    let mut all = environment::words(command, &matches, environment::value)?;
+    all.plain.extend(words.plain);
+    if !words.properties.is_empty() {
+        all.properties = words.properties;
+    }
+    let matches = self::matches(command, &all.plain)?;
+    Ok((matches, PropertySets::parse(&all.properties)?))
+}
+
 /// Parses words; errors are told in Mosquitto's way.
-fn parse(command: Command, words: &Words) -> Result<(ArgMatches, PropertySets), Failure> {
-    let nouns = command.clone();
+fn matches(command: &mut Command, words: &[OsString]) -> Result<ArgMatches, Failure> {
     let name = OsString::from(command.get_name());
-    let matches = command
-        .try_get_matches_from(std::iter::once(&name).chain(&words.plain))
-        .map_err(|error| explain(&error, &nouns))?;
-    Ok((matches, PropertySets::parse(&words.properties)?))
+    command
+        .try_get_matches_from_mut(std::iter::once(&name).chain(words))
+        .map_err(|error| explain(&error, command))
 }
 
 fn explain(error: &clap::Error, command: &Command) -> Failure {
@@ -133,6 +164,18 @@ fn explain(error: &clap::Error, command: &Command) -> Failure {
             context(ContextKind::InvalidArg)
         )),
         ErrorKind::InvalidUtf8 => Failure::usage("An argument is not valid UTF-8."),
+        ErrorKind::InvalidValue if !context(ContextKind::InvalidValue).is_empty() => {
+            let shown = context(ContextKind::InvalidArg);
+            let option = shown.split(' ').next().unwrap_or(shown);
+            let choices = match error.get(ContextKind::ValidValue) {
+                Some(ContextValue::Strings(choices)) => choices.join(", "),
+                _ => String::new(),
+            };
+            Failure::usage(format_args!(
+                "Invalid {option} '{}', it must be one of {choices}.",
+                context(ContextKind::InvalidValue)
+            ))
+        }
         ErrorKind::InvalidValue => missing_value(context(ContextKind::InvalidArg), command),
         _ => Failure::usage(error.to_string().trim_start_matches("error: ").trim()),
     }

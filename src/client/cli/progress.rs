@@ -8,34 +8,44 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// How long a job may take without a word.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Counts messages, for a person at a terminal only.
+/// How much there is to do.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Amount {
+    /// Messages, as many as there are.
+    Unknown,
+    Messages(u64),
+    /// The bytes of one message.
+    Bytes(usize),
+}
+
+/// Counts messages or bytes, for a person at a terminal only.
 pub(super) struct Progress {
     wanted: bool,
-    total: Option<u64>,
+    amount: Amount,
     started: Instant,
     bar: Option<ProgressBar>,
 }
 
 impl Progress {
-    /// `total`: how many messages it will be, where that is known.
-    pub(super) fn new(quiet: bool, total: Option<u64>) -> Self {
+    pub(super) fn new(quiet: bool, amount: Amount) -> Self {
+        // Lines that are typed need no counting.
+        let typed = matches!(amount, Amount::Unknown) && io::stdin().is_terminal();
         Self {
-            // Lines that are typed need no counting.
-            wanted: !quiet && io::stderr().is_terminal() && !io::stdin().is_terminal(),
-            total,
+            wanted: !quiet && io::stderr().is_terminal() && !typed,
+            amount,
             started: Instant::now(),
             bar: None,
         }
     }
 
-    /// `done` messages are on their way.
+    /// So many messages or bytes are on their way.
     pub(super) fn at(&mut self, done: u64) {
         if !self.wanted || self.bar.is_none() && self.started.elapsed() < PATIENCE {
             return;
         }
-        let total = self.total;
+        let amount = self.amount;
         self.bar
-            .get_or_insert_with(|| new_bar(total))
+            .get_or_insert_with(|| new_bar(amount))
             .set_position(done);
     }
 
@@ -48,13 +58,17 @@ impl Progress {
     }
 }
 
-fn new_bar(total: Option<u64>) -> ProgressBar {
-    let (bar, template) = match total {
-        Some(total) => (
+fn new_bar(amount: Amount) -> ProgressBar {
+    let (bar, template) = match amount {
+        Amount::Messages(total) => (
             ProgressBar::new(total),
             "{bar:30} {human_pos}/{human_len} messages, {per_sec}, {eta} left",
         ),
-        None => (
+        Amount::Bytes(total) => (
+            ProgressBar::new(total as u64),
+            "{bar:30} {binary_bytes}/{binary_total_bytes}, {binary_bytes_per_sec}, {eta} left",
+        ),
+        Amount::Unknown => (
             ProgressBar::new_spinner(),
             "{spinner} {human_pos} messages, {per_sec}",
         ),

@@ -7,10 +7,11 @@ use bytes::{Buf, BytesMut};
 use clap::ArgMatches;
 use tokio::io::AsyncReadExt;
 
+use super::coding::Coding;
 use super::connection::{Connection, Defaults, text};
 use super::failure::{Failure, complain};
 use super::messages::Source;
-use super::progress::Progress;
+use super::progress::{Amount, Progress};
 use super::properties::PropertySets;
 use super::session::{Session, is_accident};
 use super::texts;
@@ -24,6 +25,9 @@ const READ_SIZE: usize = 64 * 1024;
 /// unwritten.
 const MOST_WAITING: usize = 2000;
 const MOST_UNWRITTEN: usize = 256 * 1024;
+/// From this size on, one message takes long enough to be watched.
+const LARGE: usize = 1024 * 1024;
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What the command line asks for.
 pub(super) struct Job {
@@ -33,6 +37,9 @@ pub(super) struct Job {
     retain: bool,
     repeat: u64,
     repeat_delay: Duration,
+    encode: Option<Coding>,
+    /// How long to go on where there is no connection.
+    retry: Option<Duration>,
 }
 
 impl Job {
@@ -84,7 +91,22 @@ impl Job {
             retain: matches.get_flag("retain"),
             repeat,
             repeat_delay,
+            encode: Coding::of(matches, "encode"),
+            retry: retry(matches)?,
         })
+    }
+}
+
+fn retry(matches: &ArgMatches) -> Result<Option<Duration>, Failure> {
+    match text(matches, "retry") {
+        None => Ok(None),
+        Some("forever") => Ok(Some(Duration::MAX)),
+        Some(seconds) => match seconds.trim().parse() {
+            Ok(seconds) => Ok(Some(Duration::from_secs(seconds))),
+            Err(_) => Err(Failure::usage(format_args!(
+                "Invalid --retry '{seconds}', it must be a number of seconds."
+            ))),
+        },
     }
 }
 
@@ -92,15 +114,29 @@ impl Job {
 pub(super) async fn run(mut job: Job) -> Result<u8, Failure> {
     let lines = job.source == Source::Lines;
     let source = std::mem::replace(&mut job.source, Source::Lines);
-    let payload = source.load()?;
+    let mut payload = source.load()?;
+    if let (Some(coding), false) = (job.encode, lines) {
+        payload = coding
+            .encode(&payload)
+            .map_err(|why| Failure::plain(format_args!("The message is {why}.")))?;
+    }
+    let amount = match payload.len() {
+        _ if lines => Amount::Unknown,
+        size @ LARGE.. if job.repeat == 1 => Amount::Bytes(size),
+        _ => Amount::Messages(job.repeat),
+    };
     let mut publisher = Publisher {
         session: Session::new(&job.connection, true),
-        progress: Progress::new(job.connection.quiet, (!lines).then_some(job.repeat)),
+        progress: Progress::new(job.connection.quiet, amount),
         published: 0,
-        reconnects: lines,
+        unsent: 0,
+        patience: job.retry.or(lines.then_some(Duration::MAX)),
         job,
     };
-    publisher.session.start().await?;
+    match publisher.job.retry {
+        Some(patience) => publisher.session.start_patiently(patience).await?,
+        None => publisher.session.start().await?,
+    };
     if lines {
         publisher.publish_lines().await?;
     } else {
@@ -115,7 +151,7 @@ pub(super) async fn run(mut job: Job) -> Result<u8, Failure> {
         .disconnect(ReasonCode::SUCCESS, properties)
         .await
         .map_err(|error| texts::disconnected(&DisconnectReason::Lost(Some(error))))?;
-    Ok(0)
+    Ok(u8::from(publisher.unsent > 0))
 }
 
 struct Publisher {
@@ -123,8 +159,11 @@ struct Publisher {
     session: Session,
     progress: Progress,
     published: u64,
-    /// Whether a lost connection is made anew, rather than an error.
-    reconnects: bool,
+    /// Lines that `--encode` cannot encode.
+    unsent: u64,
+    /// How long a lost connection may take to be made anew; none: it is an
+    /// error.
+    patience: Option<Duration>,
 }
 
 impl Publisher {
@@ -133,6 +172,9 @@ impl Publisher {
     async fn publish_one(&mut self, payload: &[u8]) -> Result<(), Failure> {
         for count in 1..=self.job.repeat {
             self.publish(payload)?;
+            if payload.len() >= LARGE {
+                self.flush_visibly().await?;
+            }
             if self.job.connection.qos != QoS::AtMostOnce {
                 self.acknowledged(0).await?;
             } else if count < self.job.repeat && !self.job.repeat_delay.is_zero()
@@ -144,6 +186,20 @@ impl Publisher {
                 self.pause().await?;
             }
             self.progress.at(self.published);
+        }
+        Ok(())
+    }
+
+    /// Writes a large message, and shows how far it is.
+    async fn flush_visibly(&mut self) -> Result<(), Failure> {
+        let total = self.session.client.backlog();
+        while self.session.client.backlog() > 0 {
+            tokio::select! {
+                flushed = self.flush() => return flushed,
+                () = tokio::time::sleep(PROGRESS_INTERVAL) => {}
+            }
+            let left = self.session.client.backlog();
+            self.progress.at((total - left.min(total)) as u64);
         }
         Ok(())
     }
@@ -192,7 +248,7 @@ impl Publisher {
         }
         // The last line may lack its end.
         if !input.is_empty() {
-            self.publish(&input)?;
+            self.publish_line(&input)?;
         }
         Ok(())
     }
@@ -202,10 +258,26 @@ impl Publisher {
             return Ok(());
         };
         for line in input[..end].split(|&byte| byte == b'\n') {
-            self.publish(line)?;
+            self.publish_line(line)?;
         }
         input.advance(end + 1);
         Ok(())
+    }
+
+    /// A line that cannot be encoded doesn't hold up the others.
+    fn publish_line(&mut self, line: &[u8]) -> Result<(), Failure> {
+        let Some(coding) = self.job.encode else {
+            return self.publish(line);
+        };
+        match coding.encode(line) {
+            Ok(payload) => self.publish(&payload),
+            Err(why) => {
+                self.unsent += 1;
+                let number = self.published + self.unsent;
+                self.warn(&format!("Line {number} is not sent, it is {why}."));
+                Ok(())
+            }
+        }
     }
 
     fn publish(&mut self, payload: &[u8]) -> Result<(), Failure> {
@@ -265,11 +337,12 @@ impl Publisher {
 
     /// Connects again, if that is wanted and sensible.
     async fn lost(&mut self, reason: DisconnectReason) -> Result<(), Failure> {
-        if !(self.reconnects && is_accident(&reason)) {
-            return Err(texts::disconnected(&reason));
-        }
+        let failure = texts::disconnected(&reason);
+        let Some(patience) = self.patience.filter(|_| is_accident(&reason)) else {
+            return Err(failure);
+        };
         self.warn("The connection was lost, connecting again.");
-        let info = self.session.again().await?;
+        let info = self.session.again_within(patience, failure).await?;
         if info.republished > 0 {
             self.warn(&format!(
                 "The broker has not kept the session: {} messages are published again, and some \

@@ -14,13 +14,9 @@ struct Later {
     instead: &'static str,
 }
 
-const PSK: &str = "TLS with pre-shared keys comes in a later version of Moustique; until then connect over \
-     a trusted network or a tunnel such as `ssh -L 1883:localhost:1883 HOST`";
 const ENGINE: &str = "OpenSSL engines are not supported; use a key in a file with --key";
-const SRV: &str =
-    "SRV lookups come in a later version of Moustique; name the broker with -h and -p";
-const RATE: &str = "comes in a later version of Moustique; until then count lines, as in `mqtt-sub -t '#' | pv -l`";
-const WATCH: &str = "comes in a later version of Moustique; until then print with -v";
+const SRV: &str = "SRV lookups are left to tools for them: `dig +short SRV _mqtt._tcp.DOMAIN` tells the port \
+     and the host, for -p and -h";
 
 const fn with_value(id: &'static str, instead: &'static str) -> Later {
     Later {
@@ -31,34 +27,15 @@ const fn with_value(id: &'static str, instead: &'static str) -> Later {
     }
 }
 
-const fn switch(id: &'static str, instead: &'static str) -> Later {
-    Later {
-        id,
-        short: None,
-        takes_value: false,
-        instead,
-    }
-}
-
 const LATER: &[Later] = &[
     with_value("tls-engine", ENGINE),
     with_value("tls-engine-kpass-sha1", ENGINE),
-    with_value("psk", PSK),
-    with_value("psk-identity", PSK),
     Later {
         id: "srv",
         short: Some('S'),
         takes_value: false,
         instead: SRV,
     },
-    switch("message-rate", RATE),
-    Later {
-        id: "watch",
-        short: Some('w'),
-        takes_value: false,
-        instead: WATCH,
-    },
-    switch("latency", WATCH),
 ];
 
 pub(super) fn arguments() -> impl Iterator<Item = Arg> {
@@ -66,11 +43,6 @@ pub(super) fn arguments() -> impl Iterator<Item = Arg> {
         let arg = match later.short {
             Some(short) => Arg::new(later.id).short(short),
             None => Arg::new(later.id).long(later.id),
-        };
-        let arg = if later.id == "watch" {
-            arg.long("watch")
-        } else {
-            arg
         };
         let arg = if later.takes_value {
             arg.value_name("value").allow_hyphen_values(true)

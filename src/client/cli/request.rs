@@ -1,19 +1,22 @@
 //! `mqtt-rr`
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
 
+use super::coding::Coding;
 use super::connection::{Connection, Defaults, text};
 use super::failure::{Failure, complain};
 use super::messages::Source;
 use super::printer::Printer;
 use super::properties::PropertySets;
 use super::session::Session;
-use super::subscribe::timeout;
+use super::subscribe::{retain_handling, timeout};
 use super::texts::{self, TIMED_OUT};
 use crate::client::{Event, Message};
-use crate::codec::{Property, ReasonCode, SubscriptionOptions, SubscriptionRequest, Version};
+use crate::codec::{
+    Property, ReasonCode, RetainHandling, SubscriptionOptions, SubscriptionRequest, Version,
+};
 use crate::topic;
 
 /// What the command line asks for.
@@ -25,6 +28,15 @@ pub(super) struct Job {
     source: Source,
     timeout: Option<Duration>,
     no_retained: bool,
+    retain_handling: RetainHandling,
+    encode: Option<Coding>,
+    latency: bool,
+}
+
+/// A response, and how long it took.
+struct Response {
+    message: Message,
+    latency: Duration,
 }
 
 impl Job {
@@ -63,6 +75,9 @@ impl Job {
             source,
             timeout: timeout(matches)?,
             no_retained: matches.get_flag("no-retained"),
+            retain_handling: retain_handling(matches)?,
+            encode: Coding::of(matches, "encode"),
+            latency: matches.get_flag("latency"),
             connection,
         })
     }
@@ -70,7 +85,12 @@ impl Job {
 
 /// Sends the request and prints the first response; gives the exit code.
 pub(super) async fn run(mut job: Job) -> Result<u8, Failure> {
-    let payload = std::mem::replace(&mut job.source, Source::Lines).load()?;
+    let mut payload = std::mem::replace(&mut job.source, Source::Lines).load()?;
+    if let Some(coding) = job.encode {
+        payload = coding
+            .encode(&payload)
+            .map_err(|why| Failure::plain(format_args!("The message is {why}.")))?;
+    }
     let mut session = Session::new(&job.connection, true);
     let quiet = job.connection.quiet;
     let response = exchange(&mut session, &job, &payload);
@@ -82,8 +102,12 @@ pub(super) async fn run(mut job: Job) -> Result<u8, Failure> {
         },
     };
     let code = match response {
-        Some(Some(message)) => {
-            let printed = job.printer.print(&message);
+        Some(Some(Response { message, latency })) => {
+            let mut printed = job.printer.print(&message);
+            if job.latency {
+                let line = format!("Latency: {:.6} s", latency.as_secs_f64());
+                printed = printed.and_then(|()| job.printer.line(line));
+            }
             // A reader that has gone wants no error.
             let _ = printed.and_then(|()| job.printer.flush());
             0
@@ -109,7 +133,7 @@ async fn exchange(
     session: &mut Session,
     job: &Job,
     payload: &[u8],
-) -> Result<Option<Message>, Failure> {
+) -> Result<Option<Response>, Failure> {
     session.start().await?;
     let properties = &job.connection.properties;
     let qos = job.connection.qos;
@@ -117,6 +141,7 @@ async fn exchange(
         filter: &job.response_topic,
         options: SubscriptionOptions {
             qos,
+            retain_handling: job.retain_handling,
             ..SubscriptionOptions::default()
         },
     };
@@ -124,6 +149,7 @@ async fn exchange(
         .client
         .subscribe(&[request], &properties.subscribe)
         .map_err(texts::not_sent)?;
+    let mut asked = Instant::now();
     loop {
         match session.client.next_event().await {
             Event::SubAck { reasons, .. } => {
@@ -133,13 +159,17 @@ async fn exchange(
                     }
                     return Ok(None);
                 }
+                asked = Instant::now();
                 session
                     .client
                     .publish(&job.topic, payload, qos, false, &properties.publish)
                     .map_err(texts::not_sent)?;
             }
             Event::Message(message) if message.retain && job.no_retained => {}
-            Event::Message(message) => return Ok(Some(message)),
+            Event::Message(message) => {
+                let latency = asked.elapsed();
+                return Ok(Some(Response { message, latency }));
+            }
             Event::Disconnected(reason) => return Err(texts::disconnected(&reason)),
             _ => {}
         }

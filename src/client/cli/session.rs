@@ -61,6 +61,29 @@ impl Session {
         }
     }
 
+    /// The same, going on for as long as `patience` where the broker cannot be
+    /// reached.
+    pub(super) async fn start_patiently(
+        &mut self,
+        patience: Duration,
+    ) -> Result<ConnAckInfo, Failure> {
+        let failure = match connect(&self.target).await {
+            Err(error) => {
+                let failure = texts::unreachable(&error, &self.target);
+                if texts::tls_failure(Some(&error)).is_some() {
+                    return Err(failure);
+                }
+                failure
+            }
+            Ok(stream) => match self.client.open(stream).await {
+                Ok(info) => return Ok(info),
+                Err(error) if is_final(&error) => return Err(self.refused(&error)),
+                Err(error) => self.refused(&error),
+            },
+        };
+        self.again_within(patience, failure).await
+    }
+
     async fn reach(&self) -> Result<Stream, Failure> {
         connect(&self.target)
             .await
@@ -79,11 +102,21 @@ impl Session {
             };
             match self.client.open(stream).await {
                 Ok(info) => return Ok(info),
-                Err(error @ ConnectError::Refused { reason, .. }) if !is_passing(reason) => {
-                    return Err(self.refused(&error));
-                }
+                Err(error) if is_final(&error) => return Err(self.refused(&error)),
                 Err(_) => {}
             }
+        }
+    }
+
+    /// The same for as long as `patience`; then it is `failure`.
+    pub(super) async fn again_within(
+        &mut self,
+        patience: Duration,
+        failure: Failure,
+    ) -> Result<ConnAckInfo, Failure> {
+        match tokio::time::timeout(patience, self.again()).await {
+            Ok(result) => result,
+            Err(_) => Err(failure),
         }
     }
 
@@ -92,15 +125,20 @@ impl Session {
     }
 }
 
-/// Whether a refusal tells of a server that may be well again soon.
-fn is_passing(reason: ReasonCode) -> bool {
-    matches!(
-        reason,
-        ReasonCode(3)
-            | ReasonCode::SERVER_UNAVAILABLE
-            | ReasonCode::SERVER_BUSY
-            | ReasonCode::CONNECTION_RATE_EXCEEDED
-    )
+/// Whether the next attempt would end in the same way. Some refusals tell of a
+/// server that may be well again soon.
+fn is_final(error: &ConnectError) -> bool {
+    match error {
+        ConnectError::Refused { reason, .. } => !matches!(
+            *reason,
+            ReasonCode(3)
+                | ReasonCode::SERVER_UNAVAILABLE
+                | ReasonCode::SERVER_BUSY
+                | ReasonCode::CONNECTION_RATE_EXCEEDED
+        ),
+        ConnectError::Lost(error) => texts::tls_failure(error.as_ref()).is_some(),
+        _ => false,
+    }
 }
 
 /// Whether it makes sense to connect again.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::ArgMatches;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::connection::{Connection, Defaults, text};
 use super::failure::{Failure, complain};
@@ -35,6 +36,10 @@ pub(super) struct Job {
     no_retained: bool,
     retained_only: bool,
     remove_retained: bool,
+    /// `--dry-run`: tell only what would be removed.
+    dry_run: bool,
+    /// `--message-rate`: print nothing but how many messages come.
+    rate: bool,
     /// Of 1000 messages, how many are printed.
     chance: Option<u64>,
 }
@@ -72,11 +77,18 @@ impl Job {
             no_retained,
             retained_only,
             remove_retained: matches.get_flag("remove-retained"),
+            dry_run: matches.get_flag("dry-run"),
+            rate: matches.get_flag("message-rate"),
             chance: chance(matches)?,
             connection,
         };
+        if job.dry_run && !job.remove_retained {
+            return Err(Failure::usage(
+                "--dry-run is about --remove-retained, add it.",
+            ));
+        }
         // Mosquitto complains of what is wrong before what is missing.
-        if job.topics.is_empty() {
+        if job.topics.is_empty() && job.unsubscribe.is_empty() {
             return Err(Failure::usage("You must specify a topic to subscribe to."));
         }
         Ok(job)
@@ -101,7 +113,7 @@ fn filters(matches: &ArgMatches, id: &str, what: &str) -> Result<Vec<String>, Fa
     }
 }
 
-fn retain_handling(matches: &ArgMatches) -> Result<RetainHandling, Failure> {
+pub(super) fn retain_handling(matches: &ArgMatches) -> Result<RetainHandling, Failure> {
     match text(matches, "retain-handling") {
         None | Some("always") => Ok(RetainHandling::Always),
         Some("new") => Ok(RetainHandling::IfNew),
@@ -161,6 +173,7 @@ pub(super) async fn run(job: Job) -> Result<u8, Failure> {
         session: Session::new(&job.connection, false),
         subscribe_id: 0,
         printed: 0,
+        removed: 0,
         random: seed()?,
         job,
     };
@@ -213,7 +226,10 @@ struct Subscriber {
     job: Job,
     session: Session,
     subscribe_id: u16,
+    /// How many messages were printed, or counted.
     printed: u64,
+    /// How many retained messages were removed, or would have been.
+    removed: u64,
     random: u64,
 }
 
@@ -221,6 +237,7 @@ impl Subscriber {
     async fn run(&mut self) -> Result<End, Failure> {
         self.session.start_or_retry().await?;
         self.subscribe()?;
+        let mut rate = Rate::new(self.job.rate);
         loop {
             // Everything that one read brought is printed with one write,
             // before anything of it is acknowledged.
@@ -232,7 +249,17 @@ impl Subscriber {
             if let Some(end) = printed(self.job.printer.flush())? {
                 return Ok(end);
             }
-            let event = self.session.client.next_event().await;
+            let event = tokio::select! {
+                biased;
+                () = rate.second() => {
+                    let line = rate.line(self.printed);
+                    if let Some(end) = printed(self.job.printer.line(line))? {
+                        return Ok(end);
+                    }
+                    continue;
+                }
+                event = self.session.client.next_event() => event,
+            };
             if let Some(end) = self.on_event(event).await? {
                 return Ok(end);
             }
@@ -249,9 +276,12 @@ impl Subscriber {
             .collect();
         let properties = &self.job.connection.properties;
         let client = &mut self.session.client;
-        self.subscribe_id = client
-            .subscribe(&requests, &properties.subscribe)
-            .map_err(texts::not_sent)?;
+        // With -U alone, there is nothing to ask for.
+        if !requests.is_empty() {
+            self.subscribe_id = client
+                .subscribe(&requests, &properties.subscribe)
+                .map_err(texts::not_sent)?;
+        }
         for filter in &self.job.unsubscribe {
             client
                 .unsubscribe(&[filter], &properties.unsubscribe)
@@ -273,6 +303,9 @@ impl Subscriber {
                 }
                 Ok(self.on_suback(&reasons))
             }
+            Event::UnsubAck { .. } if self.job.topics.is_empty() => {
+                Ok(self.job.exit_after_subscribe.then_some(End::Done))
+            }
             Event::Disconnected(reason) => {
                 let _ = printed(self.job.printer.flush())?;
                 self.on_disconnected(reason).await
@@ -284,6 +317,7 @@ impl Subscriber {
     async fn on_disconnected(&mut self, reason: DisconnectReason) -> Result<Option<End>, Failure> {
         match reason {
             reason if is_accident(&reason) => {
+                texts::hint(&format!("{reason}; connecting again"));
                 self.session.again().await?;
                 self.subscribe()?;
                 Ok(None)
@@ -306,8 +340,11 @@ impl Subscriber {
             return Some(End::Done);
         }
         for (filter, code) in self.job.topics.iter().zip(reasons) {
-            if denied(code) {
-                texts::hint(&format!("the broker denied the subscription to '{filter}'"));
+            if denied(code) && !self.job.connection.quiet {
+                complain(format_args!(
+                    "Warning: The broker denied the subscription to '{filter}': {}.",
+                    texts::reason_text(ReasonCode(*code))
+                ));
             }
         }
         self.job.exit_after_subscribe.then_some(End::Done)
@@ -326,25 +363,31 @@ impl Subscriber {
             return Ok(None);
         }
         if job.remove_retained && message.retain && !message.payload.is_empty() {
-            self.session
-                .client
-                .publish(
-                    &message.topic,
-                    b"",
-                    QoS::AtLeastOnce,
-                    true,
-                    &Properties::new(),
-                )
-                .map_err(texts::not_sent)?;
+            self.remove(&message.topic)?;
         }
         if self.job.no_retained && message.retain || !self.chosen() {
             return Ok(None);
         }
-        if let Some(end) = printed(self.job.printer.print(message))? {
+        if !self.job.rate
+            && let Some(end) = printed(self.job.printer.print(message))?
+        {
             return Ok(Some(end));
         }
         self.printed += 1;
         Ok((Some(self.printed) == self.job.count).then_some(End::Done))
+    }
+
+    /// Has the broker forget the retained message of a topic.
+    fn remove(&mut self, topic: &str) -> Result<(), Failure> {
+        self.removed += 1;
+        if self.job.dry_run {
+            return Ok(());
+        }
+        self.session
+            .client
+            .publish(topic, b"", QoS::AtLeastOnce, true, &Properties::new())
+            .map(|_| ())
+            .map_err(texts::not_sent)
     }
 
     /// Whether `--random-filter` lets a message through.
@@ -362,13 +405,19 @@ impl Subscriber {
     /// Leaves, in the way that the reason asks for.
     async fn finish(mut self, end: End, has_will: bool) -> Result<u8, Failure> {
         if end != End::PipeClosed {
-            let _ = printed(self.job.printer.flush())?;
+            let _ = printed(self.job.printer.finish())?;
         }
         if end == End::Done {
             let _ = tokio::time::timeout(LAST_WAIT, self.last_acknowledgements()).await;
         }
         if end == End::TimedOut && !self.job.connection.quiet {
             complain("Timed out");
+        }
+        if self.job.dry_run && !self.job.connection.quiet {
+            complain(format_args!(
+                "{} retained messages would have been removed.",
+                self.removed
+            ));
         }
         let reason = if end == End::Signalled && has_will {
             ReasonCode::DISCONNECT_WITH_WILL
@@ -396,6 +445,44 @@ impl Subscriber {
         while self.job.remove_retained && client.unacknowledged() > 0 && client.is_connected() {
             client.next_event().await;
         }
+    }
+}
+
+/// The clock of `--message-rate`.
+struct Rate {
+    interval: Option<Interval>,
+    counted: u64,
+}
+
+impl Rate {
+    fn new(wanted: bool) -> Self {
+        const SECOND: Duration = Duration::from_secs(1);
+        let interval = wanted.then(|| {
+            let mut interval = interval_at(Instant::now() + SECOND, SECOND);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+            interval
+        });
+        Self {
+            interval,
+            counted: 0,
+        }
+    }
+
+    /// Waits for the end of a second, or for ever where nobody wants to know.
+    async fn second(&mut self) {
+        match &mut self.interval {
+            Some(interval) => {
+                interval.tick().await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What there is to say of the second, given the number of all messages.
+    fn line(&mut self, all: u64) -> String {
+        let count = all - self.counted;
+        self.counted = all;
+        format!("{count} msgs/s")
     }
 }
 

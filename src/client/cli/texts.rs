@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal};
 use colored::Colorize;
 
 use super::failure::{Failure, complain};
+use super::paint;
 use crate::client::{ConnectError, DisconnectReason, RequestError};
 use crate::codec::{ReasonCode, Version};
 use crate::transport::tls::TlsFailure;
@@ -157,7 +158,7 @@ pub(super) fn not_sent(error: RequestError) -> Failure {
 /// Tells more, to a person: only where stderr is a terminal.
 pub(super) fn hint(text: &str) {
     if io::stderr().is_terminal() {
-        colored::control::set_override(std::env::var_os("NO_COLOR").is_none());
+        colored::control::set_override(paint::suits(&io::stderr()));
         complain(format_args!("{} {text}", "Hint:".cyan().bold()));
     }
 }

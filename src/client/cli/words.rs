@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, Command};
 
+use super::environment;
 use super::failure::Failure;
 
 /// The words of all sources in the order in which they count: later ones win.
@@ -26,7 +27,9 @@ pub(super) fn gather(
     let mut given = Words::default();
     let files = given.take(command, argv)?;
     let file = match files.as_slice() {
-        [] => default_file(command.get_name()),
+        [] => environment::value("MQTT_OPTIONS_FILE")
+            .map(PathBuf::from)
+            .or_else(|| default_file(command.get_name())),
         [file] => Some(PathBuf::from(file)),
         _ => return Err(Failure::usage("-o can be given only once.")),
     };
@@ -72,7 +75,9 @@ impl Words {
 
 /// Packet, property and value, or for a user property packet, property, name
 /// and value.
-fn property_words(words: &mut impl Iterator<Item = OsString>) -> Result<Vec<String>, Failure> {
+pub(super) fn property_words(
+    words: &mut impl Iterator<Item = OsString>,
+) -> Result<Vec<String>, Failure> {
     let mut next = || {
         let word = words.next().ok_or_else(|| {
             Failure::usage("--property argument given but not enough arguments specified.")
@@ -102,7 +107,13 @@ fn takes_value(command: &Command, word: &OsStr) -> bool {
     command
         .get_arguments()
         .find(named)
-        .is_some_and(|arg| arg.get_action().takes_values())
+        .is_some_and(|arg| arg.get_action().takes_values() && !is_optional(arg))
+}
+
+/// Whether the option may stand without its value, as `--retry` may.
+fn is_optional(arg: &Arg) -> bool {
+    arg.get_num_args()
+        .is_some_and(|count| count.min_values() == 0)
 }
 
 /// The options file of a tool: its own, or the one of Mosquitto's tool.
@@ -133,12 +144,7 @@ fn file_words(content: &str) -> impl Iterator<Item = OsString> {
         let mut words = vec![OsString::from(option)];
         match value {
             Some(value) if option == "-D" || option == "--property" => {
-                let user = value
-                    .split_whitespace()
-                    .nth(1)
-                    .is_some_and(|name| name.eq_ignore_ascii_case("user-property"));
-                let count = if user { 4 } else { 3 };
-                words.extend(value.splitn(count, ' ').map(OsString::from));
+                words.extend(property_values(value).map(OsString::from));
             }
             // A number may stand behind several blanks, a topic may begin
             // with one: like Mosquitto, leave that to whoever reads it.
@@ -147,6 +153,15 @@ fn file_words(content: &str) -> impl Iterator<Item = OsString> {
         }
         words
     })
+}
+
+/// The words behind a `-D` on one line.
+pub(super) fn property_values(line: &str) -> impl Iterator<Item = &str> {
+    let user = line
+        .split_whitespace()
+        .nth(1)
+        .is_some_and(|name| name.eq_ignore_ascii_case("user-property"));
+    line.splitn(if user { 4 } else { 3 }, ' ')
 }
 
 #[cfg(test)]

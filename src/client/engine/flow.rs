@@ -81,16 +81,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             self.incoming = Incoming::default();
             let queued = self.outgoing.queued_len();
             self.outgoing.restart(window);
-            republished = self.outgoing.queued_len() - queued;
-            // The server had these; only the last handshake is missing.
-            for (packet_id, id) in self.releasing.drain() {
-                self.events.push_back(Event::Published {
-                    id,
-                    packet_id,
-                    reason: ReasonCode::SUCCESS,
-                    properties: Properties::new(),
-                });
+            // A server may hand a message out only when it is released, and
+            // this one has forgotten it before that.
+            let mut releasing: Vec<_> =
+                self.releasing.drain().map(|(_, message)| message).collect();
+            releasing.sort_unstable_by_key(|message| message.id);
+            for message in releasing.into_iter().rev() {
+                self.outgoing.push_front(message);
             }
+            republished = self.outgoing.queued_len() - queued;
         }
         self.send_waiting();
         let assigned = property!(ack.properties, AssignedClientIdentifier).map(str::to_owned);
@@ -183,7 +182,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             // An unexpected PUBACK or PUBCOMP changes nothing and harms nobody.
             AckKind::PubAck => self.outgoing.puback(packet_id).ok().map(|m| m.id),
             AckKind::PubComp => match self.outgoing.pubcomp(packet_id) {
-                Ok(()) => self.releasing.remove(&packet_id),
+                Ok(()) => self.releasing.remove(&packet_id).map(|m| m.id),
                 Err(_) => None,
             },
             AckKind::PubRec => self.on_pubrec(packet_id, ack.reason)?,
@@ -209,7 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     ) -> Result<Option<PublishId>, DecodeError> {
         match self.outgoing.pubrec(packet_id, reason.is_error()) {
             Ok(PubRec::Release(message)) => {
-                self.releasing.insert(packet_id, message.id);
+                self.releasing.insert(packet_id, message);
                 self.acknowledge(AckKind::PubRel, packet_id, true);
             }
             Ok(PubRec::ReleaseAgain) => self.acknowledge(AckKind::PubRel, packet_id, true),

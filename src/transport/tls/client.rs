@@ -14,12 +14,12 @@ use tokio::time::timeout;
 
 use super::failure::{Failure, Side};
 use super::files::{certificates, directory};
-use super::key::PassPhrase;
+use super::key::Keyring;
 use super::keylog::KeyFile;
 use super::stream::TlsStream;
 use super::verify::{Trust, Usage, Verified};
-use super::{Error, certified_key, provider, versions};
-use crate::config::{Ciphers, TlsVersion};
+use super::{Error, certified_key, provider, psk, versions};
+use crate::config::{Ciphers, OpensslCiphers, TlsVersion};
 use crate::transport::Stream;
 
 /// How long the server may take for the handshake.
@@ -49,9 +49,41 @@ pub struct ClientOptions {
     pub key_log: Option<PathBuf>,
 }
 
+/// How a client speaks TLS by a pre-shared key. There are no certificates then.
+#[derive(Clone, Default)]
+pub struct PskOptions {
+    /// The client's name for the key, at most 128 bytes.
+    pub identity: String,
+    /// The key, at most 256 bytes.
+    pub key: Vec<u8>,
+    /// The lowest version.
+    pub version: TlsVersion,
+    /// The cipher suites.
+    pub ciphers: OpensslCiphers,
+    /// The protocol that is asked for (ALPN, RFC 7301).
+    pub alpn: Option<String>,
+    /// A file that the secrets of connections are written to.
+    pub key_log: Option<PathBuf>,
+}
+
+impl fmt::Debug for PskOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the key, so that no log shows it by accident.
+        f.debug_struct("PskOptions")
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Makes a client's connections TLS. Cheap to clone.
 #[derive(Clone)]
-pub struct Connector(Arc<ClientConfig>);
+pub struct Connector(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Certificates(Arc<ClientConfig>),
+    Psk(Arc<psk::Connector>),
+}
 
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -92,7 +124,7 @@ impl Connector {
             None => config.with_no_client_auth(),
             Some((certificate, key)) => {
                 let chain = certificates(certificate)?;
-                let key = certified_key(certificate, chain, key, &mut PassPhrase::default())?;
+                let key = certified_key(certificate, chain, key, &Keyring::default())?;
                 let resolver: Arc<dyn ResolvesClientCert> = Arc::new(SingleCertAndKey::from(key));
                 config.with_client_cert_resolver(resolver)
             }
@@ -105,7 +137,17 @@ impl Connector {
         if let Some(path) = &options.key_log {
             config.key_log = KeyFile::open(path)?;
         }
-        Ok(Self(Arc::new(config)))
+        Ok(Self(Kind::Certificates(Arc::new(config))))
+    }
+
+    /// For TLS by a pre-shared key.
+    ///
+    /// # Errors
+    /// A list of ciphers that leaves none; or the program was built without
+    /// the cargo feature `psk`.
+    pub fn with_psk(options: &PskOptions) -> Result<Self, Error> {
+        let connector = psk::Connector::new(options)?;
+        Ok(Self(Kind::Psk(Arc::new(connector))))
     }
 
     /// Shakes hands with the server at `host`, a name or an address.
@@ -114,12 +156,16 @@ impl Connector {
         stream: Stream,
         host: &str,
     ) -> std::io::Result<Stream> {
+        let config = match &self.0 {
+            Kind::Certificates(config) => config,
+            Kind::Psk(connector) => return connector.connect(stream, host).await,
+        };
         let name = ServerName::try_from(host.to_owned()).map_err(|_| {
             let what = format!("'{host}' is no name that a certificate could have");
             std::io::Error::new(std::io::ErrorKind::InvalidInput, what)
         })?;
         let explain = |failure: Failure| failure.into_io(Side::Client);
-        let session = ClientConnection::new(Arc::clone(&self.0), name)
+        let session = ClientConnection::new(Arc::clone(config), name)
             .map_err(|error| explain(Failure::Tls(error, None)))?;
         let mut stream = TlsStream::new(stream, session.into());
         match timeout(HANDSHAKE_TIMEOUT, stream.shake_hands()).await {

@@ -39,6 +39,14 @@ impl TlsFailure {
         error.get_ref()?.downcast_ref()
     }
 
+    #[cfg(feature = "psk")]
+    pub(super) fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            help: help.into(),
+        }
+    }
+
     /// What to do about it; empty if there is nothing to say.
     pub fn help(&self) -> &str {
         &self.help

@@ -1,10 +1,13 @@
 //! Private keys: PKCS#1, SEC1 and PKCS#8, encrypted ones too.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cbc::cipher::{BlockModeDecrypt, KeyIvInit, block_padding::Pkcs7};
 use md5::{Digest, Md5};
+use parking_lot::Mutex;
 use pkcs8::EncryptedPrivateKeyInfoRef;
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::PrivateKeyDer;
@@ -14,34 +17,50 @@ use super::Error;
 use super::files::read;
 use super::pem::{Section, sections};
 
-/// Pass phrases: asked for on the terminal once, then remembered, because
-/// nobody is there to answer when a certificate is loaded again.
-#[derive(Default)]
-pub(super) struct PassPhrase(Option<String>);
+/// The pass phrases of encrypted keys. Each is asked for once, on the terminal,
+/// and kept for when the key is read again and nobody is there to answer.
+/// Clones share what they know.
+#[derive(Clone, Default)]
+pub struct Keyring(Arc<Mutex<Phrases>>);
 
-impl std::fmt::Debug for PassPhrase {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("PassPhrase")
+#[derive(Default)]
+struct Phrases {
+    known: HashMap<PathBuf, String>,
+    closed: bool,
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keyring")
     }
 }
 
-impl PassPhrase {
-    fn get(&mut self, path: &Path) -> Result<&str, Error> {
-        if self.0.is_none() {
-            let question = format!("Enter the pass phrase of {}: ", path.display());
-            let answer = rpassword::prompt_password(question).map_err(|error| {
-                Error::new(
-                    format!(
-                        "the key {} is encrypted, and there is no terminal to ask for its pass \
-                         phrase: {error}",
-                        path.display()
-                    ),
-                    decrypt(path),
-                )
-            })?;
-            self.0 = Some(answer);
+impl Keyring {
+    /// From now on nobody is asked: a phrase that is not known is an error.
+    pub fn close(&self) {
+        self.0.lock().closed = true;
+    }
+
+    fn phrase(&self, path: &Path) -> Result<String, Error> {
+        let mut phrases = self.0.lock();
+        if let Some(known) = phrases.known.get(path) {
+            return Ok(known.clone());
         }
-        Ok(self.0.as_deref().unwrap_or_default())
+        let unasked = |why: &str| {
+            let what = format!("the key {} is encrypted, and {why}", path.display());
+            Error::new(what, decrypt(path))
+        };
+        if phrases.closed {
+            return Err(unasked("its pass phrase is asked for at the start only"));
+        }
+        let question = format!("Enter the pass phrase of {}: ", path.display());
+        let answer = rpassword::prompt_password(question).map_err(|error| {
+            unasked(&format!(
+                "there is no terminal to ask for its pass phrase: {error}"
+            ))
+        })?;
+        phrases.known.insert(path.to_owned(), answer.clone());
+        Ok(answer)
     }
 }
 
@@ -49,7 +68,7 @@ impl PassPhrase {
 ///
 /// # Errors
 /// There is none, or one that cannot be used; the words say what to do.
-pub(super) fn load(path: &Path, phrase: &mut PassPhrase) -> Result<Arc<dyn SigningKey>, Error> {
+pub(super) fn load(path: &Path, keyring: &Keyring) -> Result<Arc<dyn SigningKey>, Error> {
     let bytes = read(path)?;
     let found = sections(&bytes).map_err(|what| Error::in_file(path, what))?;
     let Some(section) = found.iter().find(|s| s.label.ends_with("PRIVATE KEY")) else {
@@ -59,7 +78,7 @@ pub(super) fn load(path: &Path, phrase: &mut PassPhrase) -> Result<Arc<dyn Signi
              becomes PEM by `openssl pkey -inform der -in KEY -out KEY.pem`",
         ));
     };
-    let key = private_key(path, section, phrase)?;
+    let key = private_key(path, section, keyring)?;
     any_supported_type(&key).map_err(|error| {
         Error::new(
             format!("the key {} cannot be used: {error}", path.display()),
@@ -72,7 +91,7 @@ pub(super) fn load(path: &Path, phrase: &mut PassPhrase) -> Result<Arc<dyn Signi
 fn private_key(
     path: &Path,
     section: &Section,
-    phrase: &mut PassPhrase,
+    keyring: &Keyring,
 ) -> Result<PrivateKeyDer<'static>, Error> {
     let unreadable = |what: &str| {
         Error::new(
@@ -82,7 +101,7 @@ fn private_key(
     };
     let der = match section.header("DEK-Info") {
         Some(info) => {
-            let phrase = phrase.get(path)?;
+            let phrase = keyring.phrase(path)?;
             decrypt_traditional(info, &section.content, phrase.as_bytes())
                 .map_err(|what| unreadable(&what))?
         }
@@ -96,7 +115,7 @@ fn private_key(
             let info = EncryptedPrivateKeyInfoRef::try_from(der.as_slice())
                 .map_err(|error| unreadable(&format!("its encryption is not known: {error}")))?;
             let plain = info
-                .decrypt(phrase.get(path)?)
+                .decrypt(keyring.phrase(path)?)
                 .map_err(|_| unreadable(WRONG))?;
             PrivateKeyDer::Pkcs8(plain.as_bytes().to_vec().into())
         }
@@ -169,8 +188,12 @@ mod tests {
 
     use super::*;
 
-    fn knowing(phrase: &str) -> PassPhrase {
-        PassPhrase(Some(phrase.to_owned()))
+    fn knowing(path: &Path, phrase: &str) -> Keyring {
+        let keyring = Keyring::default();
+        let mut phrases = keyring.0.lock();
+        phrases.known.insert(path.to_owned(), phrase.to_owned());
+        drop(phrases);
+        keyring
     }
 
     /// Every way in which OpenSSL encrypts keys, by itself or when asked.
@@ -192,8 +215,8 @@ mod tests {
             openssl.args(args.split(' ').take(1)).arg("-out").arg(&path);
             let made = openssl.args(args.split(' ').skip(1)).output();
             assert!(made.expect("openssl runs").status.success(), "{args}");
-            assert!(load(&path, &mut knowing("hello")).is_ok(), "{args}");
-            let error = load(&path, &mut knowing("hullo")).err();
+            assert!(load(&path, &knowing(&path, "hello")).is_ok(), "{args}");
+            let error = load(&path, &knowing(&path, "hullo")).err();
             let error = error.expect("the wrong pass phrase").to_string();
             assert!(error.contains("openssl pkey -in"), "{args}: {error}");
         }
@@ -210,7 +233,7 @@ mod tests {
             .arg("1024")
             .output();
         assert!(made.expect("openssl runs").status.success());
-        let error = load(&path, &mut knowing(""))
+        let error = load(&path, &knowing(&path, ""))
             .expect_err("too short")
             .to_string();
         assert!(error.contains("openssl genrsa -out"), "{error}");

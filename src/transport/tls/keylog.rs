@@ -37,13 +37,18 @@ impl KeyFile {
             })?;
         Ok(Arc::new(Self(Mutex::new(file))))
     }
+
+    /// Adds a line.
+    pub(super) fn append(&self, line: &str) {
+        // The connection doesn't depend on who listens in.
+        let _ = self.0.lock().write_all(format!("{line}\n").as_bytes());
+    }
 }
 
 impl KeyLog for KeyFile {
     fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
-        let line = format!("{label} {} {}\n", hex(client_random), hex(secret));
-        // The connection doesn't depend on who listens in.
-        let _ = self.0.lock().write_all(line.as_bytes());
+        let (random, secret) = (hex(client_random), hex(secret));
+        self.append(&format!("{label} {random} {secret}"));
     }
 }
 

@@ -1,4 +1,4 @@
-//! TLS by rustls, for both sides.
+//! TLS by rustls, for both sides; with pre-shared keys by OpenSSL.
 //!
 //! | file | concept |
 //! |---|---|
@@ -10,6 +10,7 @@
 //! | `key.rs` | private keys, encrypted ones too |
 //! | `files.rs`, `pem.rs` | certificates and revocation lists in files |
 //! | `failure.rs` | why there is no TLS, in words |
+//! | `psk.rs` | pre-shared keys in place of certificates; the feature `psk` |
 //! | `keylog.rs` | secrets for Wireshark |
 
 mod certificate;
@@ -19,6 +20,11 @@ mod files;
 mod key;
 mod keylog;
 mod pem;
+#[cfg(feature = "psk")]
+mod psk;
+#[cfg(not(feature = "psk"))]
+#[path = "without_psk.rs"]
+mod psk;
 mod server;
 mod stream;
 mod verify;
@@ -31,14 +37,16 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::sign::CertifiedKey;
 use rustls::{SupportedCipherSuite, SupportedProtocolVersion};
 
-pub use client::{ClientOptions, Connector};
+pub use client::{ClientOptions, Connector, PskOptions};
 pub use failure::TlsFailure;
-pub use server::{Accepted, Identity, Server, ServerCell};
+pub use key::Keyring;
+#[cfg(feature = "psk")]
+pub use psk::PskStream;
+pub use server::{Accepted, Identity, Server};
 pub use stream::TlsStream;
 
 use crate::config::{Cipher, Ciphers, TlsVersion};
 use files::Certificate;
-use key::PassPhrase;
 
 /// Why TLS cannot be set up: what is wrong, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,9 +145,9 @@ fn certified_key(
     certificate: &Path,
     chain: Vec<Certificate>,
     key: &Path,
-    phrase: &mut PassPhrase,
+    keyring: &Keyring,
 ) -> Result<CertifiedKey, Error> {
-    let signer = key::load(key, phrase).map_err(|error| error.about(key))?;
+    let signer = key::load(key, keyring).map_err(|error| error.about(key))?;
     let of_key = signer.public_key();
     let of_certificate = chain.first().and_then(|first| certificate::parse(first));
     if let (Some(of_key), Some(of_certificate)) = (of_key, of_certificate)

@@ -4,7 +4,6 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -17,67 +16,30 @@ use rustls::{
 use super::certificate::{common_name, name, parse};
 use super::failure::{Failure, Side, TlsFailure};
 use super::files::{Certificate, certificates, directory, revocation_lists};
-use super::key::PassPhrase;
+use super::key::Keyring;
 use super::keylog::KeyFile;
 use super::stream::TlsStream;
 use super::verify::{Trust, Usage, Verified};
-use super::{Error, certified_key, provider, versions};
+use super::{Error, certified_key, provider, psk, versions};
 use crate::config::{Tls, TlsIdentity};
 use crate::transport::Stream;
 
-/// What a listener needs for TLS, made from files that may be read again while
-/// connections go on: those that stand keep what they began with.
-pub struct ServerCell {
-    current: Mutex<Arc<Server>>,
-    /// Asked for at the start, where there is a terminal.
-    phrase: Mutex<PassPhrase>,
-    key_log: Option<Arc<KeyFile>>,
-}
-
-impl fmt::Debug for ServerCell {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ServerCell")
-    }
-}
-
-impl ServerCell {
-    /// Reads the files of a listener. If its key is encrypted, the pass phrase
-    /// is asked for on the terminal. `key_log`: where the secrets of all
-    /// connections are written, to look into them later.
-    ///
-    /// # Errors
-    /// The first file that cannot be used, and what to do about it.
-    pub fn load(options: &Tls, key_log: Option<&Path>) -> Result<Self, Error> {
-        let key_log = key_log.map(KeyFile::open).transpose()?;
-        let mut phrase = PassPhrase::default();
-        let server = Server::load(options, key_log.clone(), &mut phrase)?;
-        Ok(Self {
-            current: Mutex::new(Arc::new(server)),
-            phrase: Mutex::new(phrase),
-            key_log,
-        })
-    }
-
-    /// Reads the files again, for connections from now on: certificate, key,
-    /// CAs and revocation list.
-    ///
-    /// # Errors
-    /// As [`ServerCell::load`]; what was loaded before stays.
-    pub fn reload(&self, options: &Tls) -> Result<(), Error> {
-        let server = Server::load(options, self.key_log.clone(), &mut self.phrase.lock())?;
-        *self.current.lock() = Arc::new(server);
-        Ok(())
-    }
-
-    /// What was loaded last.
-    pub fn current(&self) -> Arc<Server> {
-        Arc::clone(&self.current.lock())
-    }
-}
-
-/// What a listener needs for TLS.
+/// What a listener needs for TLS, made from its files. When these are read
+/// again, connections that stand keep what they began with.
 pub struct Server {
+    kind: Kind,
+    identifies: bool,
+}
+
+enum Kind {
+    Certificate(Certified),
+    Psk(psk::Server),
+}
+
+/// A listener with a certificate.
+struct Certified {
     config: Arc<ServerConfig>,
+    verifier: Arc<dyn ClientCertVerifier>,
     identity: TlsIdentity,
 }
 
@@ -92,27 +54,80 @@ impl fmt::Debug for Server {
 pub struct Accepted {
     /// The bytes within TLS.
     pub stream: Stream,
-    /// Who the client is by its certificate.
+    /// Who the client is by its certificate or its pre-shared key.
     pub identity: Identity,
+    /// The client's certificate and those above it; empty if it has none.
+    pub certificates: Arc<[CertificateDer<'static>]>,
 }
 
-/// Who a client is by its certificate.
+/// Who a client is by its certificate or its pre-shared key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Identity {
     /// That is not asked for: user name and password tell.
     #[default]
     Unasked,
-    /// The user name that the certificate gives.
+    /// The user name that certificate or key gives.
     Name(Box<str>),
     /// The certificate has no such name; the client is to be refused.
     Missing,
 }
 
 impl Server {
+    /// Reads the files of a listener. `key_log`: where the secrets of all
+    /// connections are written, to look into them later.
+    ///
+    /// # Errors
+    /// The first file that cannot be used, and what to do about it.
+    pub fn load(options: &Tls, key_log: Option<&Path>, keyring: &Keyring) -> Result<Self, Error> {
+        let key_log = key_log.map(KeyFile::open).transpose()?;
+        Ok(Self {
+            kind: if options.psk_hint.is_some() {
+                Kind::Psk(psk::Server::load(options, key_log)?)
+            } else {
+                Kind::Certificate(Certified::load(options, key_log, keyring)?)
+            },
+            identifies: options.identity() != TlsIdentity::None,
+        })
+    }
+
+    /// Whether clients have their user name from their certificate or their
+    /// pre-shared key.
+    pub fn identifies(&self) -> bool {
+        self.identifies
+    }
+
+    /// Whether a client with these certificates, that was let in before, would
+    /// be let in now.
+    pub fn still_trusts(&self, certificates: &[CertificateDer<'_>]) -> bool {
+        match (&self.kind, certificates) {
+            (Kind::Certificate(server), [first, above @ ..]) => {
+                let verifier = &server.verifier;
+                !verifier.offer_client_auth()
+                    || verifier
+                        .verify_client_cert(first, above, UnixTime::now())
+                        .is_ok()
+            }
+            _ => true,
+        }
+    }
+
+    /// Shakes hands with a client. How long that may take is up to the caller.
+    ///
+    /// # Errors
+    /// Why it failed, for the log. None: the client said nothing at all.
+    pub async fn accept(&self, stream: Stream) -> Result<Accepted, Option<TlsFailure>> {
+        match &self.kind {
+            Kind::Certificate(server) => server.accept(stream).await,
+            Kind::Psk(server) => server.accept(stream).await,
+        }
+    }
+}
+
+impl Certified {
     fn load(
         options: &Tls,
         key_log: Option<Arc<KeyFile>>,
-        phrase: &mut PassPhrase,
+        keyring: &Keyring,
     ) -> Result<Self, Error> {
         let (Some(certificate), Some(key)) = (&options.certfile, &options.keyfile) else {
             let what = "TLS needs `certfile` and `keyfile`";
@@ -120,7 +135,7 @@ impl Server {
         };
         let trusted = trusted(options)?;
         let chain = complete_chain(of(certificate, certificates)?, &trusted);
-        let key = certified_key(certificate, chain, key, phrase)?;
+        let key = certified_key(certificate, chain, key, keyring)?;
         let provider = provider(&options.ciphers);
         let algorithms = provider.signature_verification_algorithms;
         let revoked = match &options.crlfile {
@@ -141,7 +156,7 @@ impl Server {
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(versions(options.version))
             .map_err(|error| Error::new(format!("TLS cannot be set up: {error}"), ""))?
-            .with_client_cert_verifier(verifier)
+            .with_client_cert_verifier(Arc::clone(&verifier))
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
         // Whose list of ciphers counts, in TLS 1.2.
         config.ignore_client_order = options.ciphers.is_restricted();
@@ -156,15 +171,12 @@ impl Server {
         }
         Ok(Self {
             config: Arc::new(config),
+            verifier,
             identity: options.identity(),
         })
     }
 
-    /// Shakes hands with a client. How long that may take is up to the caller.
-    ///
-    /// # Errors
-    /// Why it failed, for the log. None: the client said nothing at all.
-    pub async fn accept(&self, stream: Stream) -> Result<Accepted, Option<TlsFailure>> {
+    async fn accept(&self, stream: Stream) -> Result<Accepted, Option<TlsFailure>> {
         let session = ServerConnection::new(Arc::clone(&self.config))
             .map_err(|error| Some(Failure::Tls(error, None).explain(Side::Server)))?;
         let mut stream = TlsStream::new(stream, session.into());
@@ -173,11 +185,16 @@ impl Server {
             stream.say_goodbye().await;
             return Err((!silent).then(|| failure.explain(Side::Server)));
         }
-        let certificate = stream.session().peer_certificates().and_then(<[_]>::first);
-        let identity = identify(self.identity, certificate);
+        let certificates: Arc<[_]> = stream
+            .session()
+            .peer_certificates()
+            .unwrap_or_default()
+            .into();
+        let identity = identify(self.identity, certificates.first());
         Ok(Accepted {
             stream: Stream::Tls(Box::new(stream)),
             identity,
+            certificates,
         })
     }
 }
@@ -289,43 +306,5 @@ impl ClientCertVerifier for ClientVerifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.trust.schemes()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Writes a certificate for `localhost` and its key.
-    fn write_pair(directory: &Path) -> Tls {
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]);
-        let made = made.expect("a certificate");
-        let (certificate, key) = (directory.join("crt"), directory.join("key"));
-        std::fs::write(&certificate, made.cert.pem()).expect("writing");
-        std::fs::write(&key, made.signing_key.serialize_pem()).expect("writing");
-        Tls {
-            certfile: Some(certificate),
-            keyfile: Some(key),
-            ..Tls::default()
-        }
-    }
-
-    #[test]
-    fn what_is_loaded_again_counts_from_then_on_unless_it_is_bad() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let options = write_pair(directory.path());
-        let cell = ServerCell::load(&options, None).expect("loaded");
-        let first = cell.current();
-        write_pair(directory.path());
-        cell.reload(&options).expect("loaded again");
-        let second = cell.current();
-        assert!(!Arc::ptr_eq(&first, &second));
-        // A new certificate whose key was forgotten.
-        let key = std::fs::read(directory.path().join("key")).expect("the key");
-        write_pair(directory.path());
-        std::fs::write(directory.path().join("key"), key).expect("writing");
-        let error = cell.reload(&options).expect_err("a bad pair").to_string();
-        assert!(error.contains("is not that of the certificate"), "{error}");
-        assert!(Arc::ptr_eq(&second, &cell.current()));
     }
 }

@@ -68,16 +68,8 @@ impl TlsStream {
         !self.heard
     }
 
-    /// Ends a connection whose handshake failed so that the peer can read why:
-    /// the system resets what is closed with something unread.
     pub(super) async fn say_goodbye(mut self) {
-        let farewell = async {
-            self.inner.shutdown().await?;
-            let mut scrap = [0; 512];
-            while self.inner.read(&mut scrap).await? > 0 {}
-            io::Result::Ok(())
-        };
-        let _ = tokio::time::timeout(GOODBYE, farewell).await;
+        say_goodbye(&mut self.inner).await;
     }
 
     /// Exchanges certificates and keys.
@@ -184,6 +176,18 @@ impl TlsStream {
         }
         Poll::Ready(Ok(()))
     }
+}
+
+/// Ends a connection whose handshake failed so that the peer can read why: the
+/// system resets what is closed with something unread.
+pub(super) async fn say_goodbye(stream: &mut Stream) {
+    let farewell = async {
+        stream.shutdown().await?;
+        let mut scrap = [0; 512];
+        while stream.read(&mut scrap).await? > 0 {}
+        io::Result::Ok(())
+    };
+    let _ = tokio::time::timeout(GOODBYE, farewell).await;
 }
 
 impl AsyncRead for TlsStream {

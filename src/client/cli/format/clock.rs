@@ -8,6 +8,8 @@ use std::path::Path;
 use chrono::format::Item;
 use chrono::{DateTime, FixedOffset};
 
+use super::write::decimal;
+
 /// A moment in local time, and the texts that a format makes of its second.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
@@ -84,6 +86,16 @@ impl Clock {
     /// offset.
     pub(super) fn iso_parts(&self) -> (&str, &str) {
         self.iso.split_at(self.iso.len().saturating_sub(OFFSET))
+    }
+
+    /// Appends the time to the millisecond, and a blank.
+    pub(super) fn stamp(&self, out: &mut Vec<u8>) {
+        let (time, offset) = self.iso_parts();
+        out.extend_from_slice(time.as_bytes());
+        out.push(b'.');
+        decimal(out, (self.nanoseconds / 1_000_000).into(), 3);
+        out.extend_from_slice(offset.as_bytes());
+        out.push(b' ');
     }
 
     /// The name of the time zone, such as `CET`; its offset where no name can

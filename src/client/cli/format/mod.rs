@@ -20,6 +20,8 @@ use chrono::FixedOffset;
 use chrono::{DateTime, Local};
 use parking_lot::Mutex;
 
+use super::json_text;
+use super::paint::{Paint, Shade};
 use crate::codec::{Properties, QoS};
 use clock::Clock;
 
@@ -49,6 +51,10 @@ pub(crate) struct Format {
     newline: bool,
     /// Whether JSON is laid out for the eye.
     pretty: bool,
+    /// Whether the time stands in front of each message.
+    stamped: bool,
+    /// The colours, if there are any.
+    paint: Option<Paint>,
     /// Whether a piece asks for the time.
     timed: bool,
     clock: Mutex<Clock>,
@@ -145,6 +151,8 @@ impl Format {
             layout: Layout::Pieces(pieces),
             newline: true,
             pretty,
+            stamped: false,
+            paint: None,
             timed,
             clock: Mutex::new(Clock::new(times)),
         })
@@ -161,6 +169,8 @@ impl Format {
             },
             newline,
             pretty: false,
+            stamped: false,
+            paint: None,
             timed: false,
             clock: Mutex::default(),
         }
@@ -169,6 +179,21 @@ impl Format {
     /// The same format, with or without (`-N`) the end of the line.
     pub(crate) fn with_newline(mut self, newline: bool) -> Self {
         self.newline = newline;
+        self
+    }
+
+    /// The same format with the time in front (`--timestamp`).
+    pub(crate) fn with_timestamp(mut self, stamped: bool) -> Self {
+        self.stamped = stamped;
+        self.timed |= stamped;
+        self
+    }
+
+    /// The same format in colours. `highlight` (`--pretty`): those of JSON,
+    /// too.
+    pub(crate) fn with_paint(mut self, paint: Option<Paint>, highlight: bool) -> Self {
+        self.paint = paint;
+        self.pretty = highlight;
         self
     }
 
@@ -209,27 +234,40 @@ impl Format {
         out: &mut Vec<u8>,
     ) -> Option<String> {
         let mut complaint = None;
+        // Nothing at all for an empty payload, not even the line's end, but for
+        // `-v`, which has a word for it unless there is no line's end.
+        let has_word = matches!(self.layout, Layout::TopicAndPayload) && self.newline;
+        if message.payload.is_empty() && !matches!(self.layout, Layout::Pieces(_)) && !has_word {
+            return None;
+        }
+        if self.stamped {
+            clock.stamp(out);
+        }
         match &self.layout {
-            // Nothing at all for an empty payload, not even the line's end, but
-            // for `-v`, which has a word for it unless there is no line's end.
-            Layout::Payload if message.payload.is_empty() => return None,
-            Layout::TopicAndPayload if message.payload.is_empty() => {
-                if self.newline {
-                    out.extend_from_slice(message.topic.as_bytes());
-                    out.extend_from_slice(b" (null)\n");
-                }
-                return None;
-            }
-            Layout::Payload => out.extend_from_slice(message.payload),
+            Layout::Payload => self.payload(message.payload, out),
             Layout::TopicAndPayload => {
-                out.extend_from_slice(message.topic.as_bytes());
+                match &self.paint {
+                    None => out.extend_from_slice(message.topic.as_bytes()),
+                    Some(paint) => paint.write(Shade::Topic, message.topic.as_bytes(), out),
+                }
                 out.push(b' ');
-                out.extend_from_slice(message.payload);
+                match message.payload {
+                    b"" => out.extend_from_slice(b"(null)"),
+                    payload => self.payload(payload, out),
+                }
             }
             Layout::Pieces(pieces) => {
                 for piece in pieces {
+                    let start = out.len();
                     let wrong = write::piece(piece, message, clock, self.pretty, out).err();
                     complaint = complaint.or(wrong);
+                    if let (Some(paint), Piece::Field(Field::Json | Field::JsonPayload, _)) =
+                        (&self.paint, piece)
+                        && self.pretty
+                    {
+                        let json = out.split_off(start);
+                        json_text::write(&json, json_text::Layout::AsItIs, Some(paint), out);
+                    }
                 }
             }
         }
@@ -237,5 +275,15 @@ impl Format {
             out.push(b'\n');
         }
         complaint
+    }
+
+    fn payload(&self, payload: &[u8], out: &mut Vec<u8>) {
+        match &self.paint {
+            None => out.extend_from_slice(payload),
+            Some(paint) if self.pretty && json_text::is_json(payload) => {
+                json_text::write(payload, json_text::Layout::AsItIs, Some(paint), out);
+            }
+            Some(paint) => paint.write(Shade::Payload, payload, out),
+        }
     }
 }
