@@ -129,6 +129,7 @@ impl Core {
                 .timers
                 .set(ends_at, Timer::SessionEnd(session_id));
         }
+        self.rehome();
     }
 
     pub(super) fn check_session_end(&mut self, id: SessionId) {

@@ -626,6 +626,7 @@ impl Core {
                 Timer::Sys => self.update_sys(),
             }
         }
+        self.rehome();
         self.watch_memory();
     }
 

@@ -216,6 +216,30 @@ fn who_may_not_read_it_or_cannot_take_it_is_passed_over() {
 }
 
 #[test]
+fn what_a_member_may_not_have_goes_to_another_though_its_connection_ends() {
+    let mut world = World::with(|settings| settings.max_inflight_messages = 1);
+    world.policy.listener = 1;
+    let first = world.connect(&lasting(V311, "first"));
+    world.subscribe(first, GROUP, Q1);
+    world.inject("t", "1", Q1);
+    world.inject("t", "2", Q1);
+    world.policy.acl = Some(Arc::new(Acl::parse(b"topic read u\n", "acl").unwrap()));
+    let strict = Arc::new(world.policy.clone());
+    let settings = world.core.peers.settings.clone();
+    world.core.reconfigure(world.now, settings, &[strict]);
+    world.policy = crate::broker::Policy::default();
+    let second = world.client(V5, "second");
+    world.subscribe(second, GROUP, Q1);
+    assert_eq!(world.read(first), ["PUBLISH q1 m1 t '1'"]);
+    world.core.effects().wake.clear();
+    // PUBACK makes room, PINGREQ has it looked for, QoS 3 ends the connection.
+    world.send_bytes(first, b"\x40\x02\0\x01\xC0\0\x36\0");
+    let woken = &world.core.effects().wake;
+    assert!(woken.contains(&second.id), "at once: {woken:?}");
+    assert_eq!(world.read(second), ["PUBLISH q1 m1 t '2'"]);
+}
+
+#[test]
 fn what_a_member_can_no_longer_take_goes_to_another() {
     let mut world = World::new();
     let first = world.connect(&lasting(V5, "first"));

@@ -27,7 +27,7 @@ impl Simulation {
                 actor.woken = true;
             }
         }
-        self.sort_out(false);
+        self.sort_out();
         if let Some((who, bytes)) = taken {
             self.observe(who, bytes);
         }
@@ -55,7 +55,7 @@ impl Simulation {
     }
 
     /// Sorts out what the broker still holds for each session.
-    fn sort_out(&mut self, thorough: bool) {
+    fn sort_out(&mut self) {
         let (core, model) = (&self.world.core, &mut self.model);
         assert_eq!(core.peers.sessions.len(), model.sessions.len());
         let mut forbidden = Vec::new();
@@ -63,16 +63,12 @@ impl Simulation {
             let id = core.clients[self.actors[who - 1].name.as_str()];
             let held = &core.peers.sessions[id.slot as usize].outgoing;
             let ledger = &mut session.ledger;
-            let shared = ledger.waiting.iter().any(|d| d.group.is_some());
-            let differs = ledger.waiting.len() != held.queued_len();
-            if thorough || shared || differs || !model.pending.is_empty() {
-                let held: Vec<_> = held.queued().collect();
-                ledger.sort_out(&held);
-            }
+            let held: Vec<_> = held.queued().collect();
+            ledger.sort_out(&held);
             let may_read = |topic: &str| model.rules.may_read(session.listener, topic);
             forbidden.extend(ledger.forbidden(may_read));
         }
-        model.offer_again(forbidden);
+        model.offer_again(forbidden, |_| false);
         for (who, session) in &mut model.sessions {
             session.ledger.take_in(*who, &mut model.pending);
         }
@@ -112,12 +108,6 @@ impl Simulation {
                 _ => panic!("{line} to {who}, not {:?}", link.answers),
             }
         }
-    }
-
-    pub(super) fn check_thoroughly(&mut self) {
-        self.sort_out(true);
-        self.reconcile();
-        self.world.check();
     }
 
     /// Nothing vanishes but for a reason, nothing waits without one, and all

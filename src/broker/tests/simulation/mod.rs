@@ -30,7 +30,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use schedule::Simulation;
 
 /// Seeds and steps of an ordinary run.
-const SEEDS: u64 = 1500;
+const SEEDS: u64 = 1200;
 const STEPS: u64 = 600;
 
 /// A seed failed, so the other threads may rest.

@@ -308,18 +308,27 @@ impl Model {
         }
         self.gone += session.ledger.waiting.len() as u64;
         self.withdraw_offers(who);
-        self.offer_again(session.ledger.orphans());
+        // What waited may have been sent just before, and end with the session.
+        let here = self.links.contains_key(&who);
+        let may_be_gone = |d: &Delivery| here && d.qos != QoS::AtLeastOnce;
+        self.offer_again(session.ledger.orphans(), may_be_gone);
     }
 
     /// What of shared groups its receiver doesn't get is for other members.
-    pub(super) fn offer_again(&mut self, orphans: Vec<Delivery>) {
+    pub(super) fn offer_again(
+        &mut self,
+        orphans: Vec<Delivery>,
+        may_be_gone: impl Fn(&Delivery) -> bool,
+    ) {
         for orphan in orphans {
             self.number += 1;
             let mut groups = self.groups.values();
             let group = groups.find(|group| Some(group.number) == orphan.group);
             let Some(group) = group else { continue };
-            let offers = self.offers(group, &orphan.message, orphan.born);
-            self.pending.push(offers);
+            self.pending.push(Pending {
+                may_be_gone: may_be_gone(&orphan),
+                ..self.offers(group, &orphan.message, orphan.born)
+            });
         }
     }
 

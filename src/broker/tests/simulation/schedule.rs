@@ -366,7 +366,7 @@ impl Simulation {
                 busy |= self.world.core.peers.stats.messages_sent != before.messages_sent;
             }
         }
-        self.check_thoroughly();
+        self.world.check();
         for (who, session) in &self.model.sessions {
             let ledger = &session.ledger;
             assert!(ledger.waiting.is_empty(), "{who}: {:?}", ledger.waiting);
@@ -387,7 +387,7 @@ impl Simulation {
 
     pub(super) fn check_now_and_then(&mut self) {
         if self.steps.is_multiple_of(64) {
-            self.check_thoroughly();
+            self.world.check();
         }
     }
 }
