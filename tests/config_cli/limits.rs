@@ -1,8 +1,10 @@
 //! The limits of the configuration.
 
 use crate::common::broker::{Broker, OPEN, Setup};
+use crate::common::clients::{self, Subscriber};
 use crate::common::raw::{Connect, Raw, packet, publish, publish_qos, text};
 use crate::common::{TIMEOUT, oracle_differs};
+use std::time::Duration;
 
 fn broker(line: &str) -> Broker {
     Broker::start(&format!("{OPEN}{line}\n"))
@@ -219,4 +221,28 @@ fn the_quality_of_service() {
     let (mut old, _) = Raw::client(broker.port, &Connect::new("four"));
     old.send(&packet(0x82, &[&[0, 1], &text("t"), &[2]]));
     old.expect(&[0x90, 3, 0, 1, 1]);
+}
+
+/// The interval is in minutes: this takes one.
+#[test]
+fn retained_messages_that_have_expired_go_by_themselves() {
+    let conf = "sys_interval 1\nretain_expiry_interval 1\n";
+    let broker = Broker::start(&format!("{OPEN}{conf}"));
+    let watcher = Subscriber::start(&broker, &["-t", "$SYS/broker/retained messages/count"]);
+    let message = ["-V", "5", "-r", "-q", "1", "-t", "t", "-m", "x"];
+    let expiry = ["-D", "publish", "message-expiry-interval", "1"];
+    clients::publish(&broker, &[&message[..], &expiry[..]].concat());
+    let count = || {
+        let line = watcher.process.stdout.line_within(Duration::from_secs(120));
+        line.parse::<u32>().expect("a number")
+    };
+    // It is told when it changes, and falls for no other reason.
+    let mut before = count();
+    loop {
+        let now = count();
+        if now < before {
+            break;
+        }
+        before = now;
+    }
 }

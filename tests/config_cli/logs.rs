@@ -1,7 +1,10 @@
 //! What the broker writes, and where.
 
+use crate::common::TIMEOUT;
 use crate::common::broker::{Broker, OPEN, Setup, wait_for_file};
 use crate::common::raw::{Connect, Raw};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 
 /// Connects as `my-client`, subscribes to `my/topic` and leaves.
 fn visit(broker: &Broker) {
@@ -92,4 +95,51 @@ fn only_the_chosen_kinds_are_logged() {
     let log = broker.stop().stderr;
     assert!(log.contains("my/topic"), "{log}");
     assert!(!log.contains("New client connected"), "{log}");
+}
+
+/// The system's log, where the machine has none of its own.
+struct SystemLog(UnixDatagram);
+
+impl SystemLog {
+    const PATH: &str = "/dev/log";
+
+    fn open() -> Option<Self> {
+        if !nix::unistd::geteuid().is_root() || Path::new(Self::PATH).exists() {
+            return None;
+        }
+        let socket = UnixDatagram::bind(Self::PATH).expect("a socket");
+        socket.set_read_timeout(Some(TIMEOUT)).expect("an option");
+        Some(Self(socket))
+    }
+
+    /// The next line of a process.
+    fn line_of(&self, pid: i32) -> String {
+        let mut buffer = [0; 4096];
+        loop {
+            let count = self.0.recv(&mut buffer).expect("a line");
+            let line = String::from_utf8_lossy(&buffer[..count]).into_owned();
+            if line.contains(&format!("[{pid}]: ")) {
+                return line;
+            }
+        }
+    }
+}
+
+impl Drop for SystemLog {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(Self::PATH);
+    }
+}
+
+#[test]
+fn the_facility_of_the_systems_log() {
+    let Some(log) = SystemLog::open() else {
+        return;
+    };
+    let broker = Broker::start(
+        "listener {port}\nallow_anonymous true\nlog_dest syslog\nlog_dest stderr\nlog_facility 3\n",
+    );
+    // Facility local3 is 19, information is 6.
+    let line = log.line_of(broker.process().pid());
+    assert!(line.starts_with("<158>"), "{line}");
 }
