@@ -183,7 +183,6 @@ impl Model {
                     ids: wanted.id.into_iter().collect(),
                     group: None,
                     number,
-                    blurred: false,
                     born: self.event,
                 });
             }
@@ -259,7 +258,6 @@ impl Model {
                     ids: target.ids,
                     group: None,
                     number: self.number,
-                    blurred: false,
                     born: self.event,
                 });
             }
@@ -295,7 +293,6 @@ impl Model {
                 ids: wanted.id.into_iter().collect(),
                 group: Some(group.number),
                 number: self.number,
-                blurred: false,
                 born,
             };
             (*who, delivery)
