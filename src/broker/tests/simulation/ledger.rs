@@ -48,6 +48,9 @@ pub(super) struct Delivery {
     pub(super) group: Option<u32>,
     /// Its place in the order; the same where no order is promised.
     pub(super) number: u64,
+    /// It was sent before MQTT 5, where two look alike that differ in properties:
+    /// it may be the other one.
+    pub(super) blurred: bool,
     /// The event in which it came about.
     pub(super) born: u64,
 }
@@ -67,8 +70,6 @@ pub(super) struct Flight {
     pub(super) delivery: Delivery,
     /// The place in the order of sending.
     order: u64,
-    /// Before MQTT 5 two deliveries look alike that differ in properties.
-    first_version: Version,
     /// PUBREL was sent (QoS 2).
     pub(super) released: bool,
     pub(super) heard: bool,
@@ -156,9 +157,8 @@ impl Delivery {
         let message = &self.message;
         let said = match version {
             Version::V5 => {
-                seen.ids == self.ids
-                    && seen.tagged == message.tagged
-                    && seen.expiry == self.remaining(now)
+                let published = seen.tagged == message.tagged && seen.expiry == self.remaining(now);
+                self.blurred || seen.ids == self.ids && published
             }
             _ => seen.ids.is_empty() && !seen.tagged && seen.expiry.is_none(),
         };
@@ -173,10 +173,13 @@ impl Delivery {
             && held.publication.payload == self.message.payload.as_bytes()
             && held.qos == self.qos
             && held.retain == self.retain
-            && held.publication.expires == self.message.expires
-            && held.publication.properties.is_empty() != self.message.tagged
             && held.group.is_some() == self.group.is_some()
-            && ids == self.ids
+            && (self.blurred || ids == self.ids && self.is_published_as(&held.publication))
+    }
+
+    fn is_published_as(&self, publication: &publication::Publication) -> bool {
+        publication.expires == self.message.expires
+            && publication.properties.is_empty() != self.message.tagged
     }
 
     /// Seconds that remain, begun ones counting (3.3.2.3.3).
@@ -281,9 +284,11 @@ impl Ledger {
         if first {
             self.sent += 1;
             let flight = Flight {
-                delivery,
+                delivery: Delivery {
+                    blurred: delivery.blurred || version != Version::V5,
+                    ..delivery
+                },
                 order: self.sent,
-                first_version: link.version,
                 released: false,
                 heard: false,
                 accepted: false,
@@ -299,11 +304,7 @@ impl Ledger {
         self.resend(link, seen.id, name);
         let flight = &self.flying[&seen.id];
         assert!(!flight.released, "released: {name}");
-        let same = if flight.first_version == Version::V5 {
-            flight.delivery.is(seen, link.version, now)
-        } else {
-            flight.delivery.is_like(seen)
-        };
+        let same = flight.delivery.is(seen, link.version, now);
         assert!(same, "not {:?}: {name}", flight.delivery);
     }
 

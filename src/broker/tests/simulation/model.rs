@@ -325,10 +325,12 @@ impl Model {
             let mut groups = self.groups.values();
             let group = groups.find(|group| Some(group.number) == orphan.group);
             let Some(group) = group else { continue };
-            self.pending.push(Pending {
-                may_be_gone: may_be_gone(&orphan),
-                ..self.offers(group, &orphan.message, orphan.born)
-            });
+            let mut pending = self.offers(group, &orphan.message, orphan.born);
+            pending.may_be_gone = may_be_gone(&orphan);
+            for offer in pending.offers.values_mut() {
+                offer.blurred = orphan.blurred;
+            }
+            self.pending.push(pending);
         }
     }
 

@@ -183,6 +183,7 @@ impl Model {
                     ids: wanted.id.into_iter().collect(),
                     group: None,
                     number,
+                    blurred: false,
                     born: self.event,
                 });
             }
@@ -258,6 +259,7 @@ impl Model {
                     ids: target.ids,
                     group: None,
                     number: self.number,
+                    blurred: false,
                     born: self.event,
                 });
             }
@@ -293,6 +295,7 @@ impl Model {
                 ids: wanted.id.into_iter().collect(),
                 group: Some(group.number),
                 number: self.number,
+                blurred: false,
                 born,
             };
             (*who, delivery)
