@@ -44,12 +44,22 @@ impl Links {
     /// A connection on which no CONNECT was sent yet, for a [`Client`] with
     /// options of its own. Called within a tokio runtime.
     pub fn open(&self) -> Link {
+        self.open_with(Policy {
+            port: 0,
+            ..Policy::default()
+        })
+    }
+
+    /// The same for a bridge of this broker, see [`Policy::bridge`]. The user
+    /// name in its CONNECT is for log lines alone.
+    pub fn open_bridge(&self) -> Link {
+        self.open_with(Policy::bridge())
+    }
+
+    fn open_with(&self, policy: Policy) -> Link {
         let (ours, theirs) = tokio::io::duplex(PIPE);
         let entrance = Entrance::new(Door {
-            policy: Arc::new(Policy {
-                port: 0,
-                ..Policy::default()
-            }),
+            policy: Arc::new(policy),
             credentials: Credentials::trusting(),
             max_packet_size: u32::MAX,
             no_delay: false,

@@ -420,6 +420,7 @@ fn door(
         mount_point: listener.mount_point.clone(),
         acl: acl.map(Arc::new),
         acl_check_subscribe: listener.security.acl_check_subscribe,
+        is_bridge: false,
     };
     let tls = listener.tls.is_on().then(|| {
         tls::Server::load(&listener.tls, config.tls_keylog.as_deref(), keyring)
