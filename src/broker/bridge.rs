@@ -30,6 +30,15 @@ impl Core {
         (flow.inflight_len() < usize::from(u16::MAX)).then(|| flow.unused_id())
     }
 
+    /// The topic filters that a client's session is subscribed to; none without
+    /// a session.
+    pub fn subscribed(&self, client_id: &str) -> Vec<String> {
+        let id = self.clients.get(client_id);
+        let session = id.and_then(|id| self.peers.sessions.get(id.slot as usize));
+        let keys = session.into_iter().flat_map(|s| s.subscriptions.iter());
+        keys.map(|key| self.subscriptions.name(*key)).collect()
+    }
+
     /// Forgets the messages of QoS 2 that came from the client and were not
     /// released, because the remote broker has lost the session in which it
     /// sent them: the next message with one of their packet identifiers is a

@@ -13,6 +13,7 @@
 //! | `credentials.rs` | who may come in |
 //! | `exchange.rs` | enhanced authentication by methods that are plugged in |
 //! | `recent.rs` | passwords that were right a moment ago |
+//! | `bridges.rs` | connections to other brokers: started, changed, ended |
 //! | `link.rs` | clients within the process |
 //! | `log.rs` | lines to the destinations of `log_dest` |
 //! | `reload.rs`, `watch.rs` | the configuration taken anew; files that change |
@@ -22,6 +23,7 @@
 //! | `check_acl.rs` | `--check-acl`: what a client may do, and why |
 //! | `cli.rs` | the command line of `mqtt-broker` |
 
+mod bridges;
 mod check_acl;
 pub mod cli;
 mod connection;
@@ -61,6 +63,7 @@ use crate::broker::{Core, Policy, Settings};
 use crate::client::{Client, ConnectError};
 use crate::config::{self, Config, Listener, LogType};
 use crate::transport::tls::{self, Keyring};
+use bridges::Bridges;
 use connection::Door;
 use credentials::Credentials;
 use entrance::Entrance;
@@ -145,6 +148,7 @@ impl Broker {
             );
         }
         warn_of_exposed_files(&config, &logger);
+        Bridges::check(&config.bridges)?;
         let (mut ways, mut all, hashing) = (Vec::new(), Vec::new(), credentials::hashing());
         let keyring = Keyring::default();
         // 0 is for connections within the process.
@@ -244,6 +248,7 @@ impl Broker {
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(Arc::clone(&self.hub).keep_time());
         tasks.spawn(watch::watch(Arc::clone(&self.control)));
+        self.control.start_bridges();
         for (entrance, sockets) in self.sockets {
             for socket in sockets {
                 let acceptor = socket
@@ -256,6 +261,7 @@ impl Broker {
         self.hub.log(LogType::Information, "moustique is running");
         shutdown.await;
         self.hub.log(LogType::Information, "moustique is ending");
+        self.control.bridges().end().await;
         tasks.shutdown().await;
         self.hub.say_goodbye(GOODBYE).await;
         if let Some(persistence) = persistence {
