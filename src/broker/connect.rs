@@ -56,7 +56,7 @@ impl Core {
             return;
         }
         connection.version = connect.version;
-        connection.is_bridge = connect.bridge;
+        connection.is_bridge = connect.bridge || connection.policy.is_bridge;
         connection.max_packet_size = crate::property!(connect.properties, MaximumPacketSize)
             .map_or(usize::MAX, |size| size as usize);
         connection.wants_reasons =
@@ -178,7 +178,7 @@ impl Core {
             return Err(Refusal::StoreFailed.into());
         }
         let client_id = client_id(policy, connect, nonce)?;
-        let keep_alive = self.peers.settings.keep_alive(connect.keep_alive);
+        let keep_alive = self.peers.settings.keep_alive(policy, connect.keep_alive);
         if keep_alive != connect.keep_alive && connect.version != Version::V5 {
             return Err(Refusal::KeepAliveTooLong.into());
         }
@@ -210,8 +210,9 @@ impl Core {
             }
         }
         let here = self.connected_by_listener.get(&policy.listener);
-        let full = self.connected >= self.peers.settings.max_connections
-            || here.is_some_and(|count| *count >= policy.max_connections);
+        let full = !policy.is_bridge
+            && (self.guests() >= self.peers.settings.max_connections
+                || here.is_some_and(|count| *count >= policy.max_connections));
         // A client that takes its own session over needs no further place.
         if full && !self.is_connected(&client_id) {
             return Err(Refusal::TooManyConnections.into());
@@ -220,6 +221,12 @@ impl Core {
             self.check_room()?;
         }
         Ok(client_id)
+    }
+
+    /// The clients that are connected, without our bridges.
+    fn guests(&self) -> usize {
+        let bridges = self.connected_by_listener.get(&Policy::BRIDGES);
+        self.connected - bridges.copied().unwrap_or(0)
     }
 
     fn is_connected(&self, client_id: &str) -> bool {
@@ -264,7 +271,12 @@ impl Core {
         stats.clients_maximum = stats.clients_maximum.max(self.connected);
 
         let expiry_interval = crate::property!(connect.properties, SessionExpiryInterval);
-        let expiry = self.session_expiry(connect.version, connect.clean_start, expiry_interval);
+        let expiry = self.session_expiry(
+            policy,
+            connect.version,
+            connect.clean_start,
+            expiry_interval,
+        );
         let receive_maximum =
             crate::property!(connect.properties, ReceiveMaximum).unwrap_or(u16::MAX);
         let window = self
@@ -277,7 +289,7 @@ impl Core {
             .will
             .as_ref()
             .map(|will| Box::new(stored_will(will, policy)));
-        let keep_alive = self.peers.settings.keep_alive(connect.keep_alive);
+        let keep_alive = self.peers.settings.keep_alive(policy, connect.keep_alive);
         let aliases = crate::property!(connect.properties, TopicAliasMaximum)
             .unwrap_or(0)
             .min(policy.max_topic_alias_broker);
@@ -298,6 +310,7 @@ impl Core {
         connection.assigned_aliases =
             (aliases > 0).then(|| Box::new(aliases::Assigned::new(aliases)));
         let (patience, peer) = (connection.patience, connection.peer.clone());
+        let is_bridge = connection.is_bridge;
         if patience > 0 {
             self.peers.timers.set(now + patience, Timer::KeepAlive(id));
         }
@@ -319,8 +332,9 @@ impl Core {
                 .username
                 .map(|name| format!(", u'{name}'"))
                 .unwrap_or_default();
+            let kind = if is_bridge { "bridge" } else { "client" };
             format!(
-                "New client connected from {peer} as {client_id} (p{}, c{}, k{}{user}).",
+                "New {kind} connected from {peer} as {client_id} (p{}, c{}, k{}{user}).",
                 connect.version as u8,
                 u8::from(connect.clean_start),
                 connect.keep_alive,

@@ -98,6 +98,8 @@ impl Promised {
         Self {
             // Only MQTT 5 tells its clients how many may be in flight.
             receive_maximum: match version {
+                // What the other broker sends was promised there.
+                _ if policy.is_bridge => u16::MAX,
                 Version::V5 => settings.max_inflight_messages,
                 _ => u16::MAX,
             },

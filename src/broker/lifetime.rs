@@ -76,11 +76,16 @@ impl Core {
     /// session says it), within `persistent_client_expiration`.
     pub(super) fn session_expiry(
         &self,
+        policy: &Policy,
         version: Version,
         clean_start: bool,
         interval: Option<u32>,
     ) -> Millis {
-        wanted_expiry(version, clean_start, interval).min(self.peers.settings.max_session_expiry)
+        let wanted = wanted_expiry(version, clean_start, interval);
+        if policy.is_bridge {
+            return wanted;
+        }
+        wanted.min(self.peers.settings.max_session_expiry)
     }
 
     /// Parts a session from its connection, which ends now. `with_will`: not

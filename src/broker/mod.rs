@@ -24,12 +24,14 @@
 //! | `subscriptions.rs` | who is interested in what; routes |
 //! | `retained.rs` | the last message of each topic |
 //! | `session.rs`, `connection.rs`, `publication.rs` | what the names say |
+//! | `bridge.rs` | what a bridge of this broker asks for beside its connection |
 //! | `reload.rs` | new settings, limits and rights while clients are connected |
 //! | `timers.rs`, `sys.rs`, `stats.rs` | time, `$SYS`, figures |
 //! | `settings.rs`, `refusal.rs` | limits and rights, refusals |
 //! | `denial.rs` | rights that are denied, and how often the log hears of it |
 
 mod batch;
+mod bridge;
 mod connect;
 mod connection;
 mod denial;
@@ -419,13 +421,14 @@ impl Core {
             return Ok(());
         };
         let fixed = connection.expiry_fixed;
+        let policy = Arc::clone(&connection.policy);
         if let Some(seconds) = crate::property!(packet.properties, SessionExpiryInterval) {
             if fixed && seconds != 0 {
                 return Err(Refusal::Unexpected(
                     "a session expiry interval where CONNECT had 0",
                 ));
             }
-            let expiry = self.session_expiry(Version::V5, false, Some(seconds));
+            let expiry = self.session_expiry(&policy, Version::V5, false, Some(seconds));
             if let Some(session) = self.peers.session(session) {
                 session.expiry = expiry;
             }

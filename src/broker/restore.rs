@@ -92,6 +92,9 @@ impl Core {
     /// The policy of the listener that a session came through: the one with
     /// the port, if the listeners were put in another order.
     fn policy_for(&self, listener: usize, port: u16) -> Arc<Policy> {
+        if listener == Policy::BRIDGES {
+            return Arc::new(Policy::bridge());
+        }
         let same = self.policies.get(&listener).filter(|p| p.port == port);
         let there = || self.policies.values().find(|policy| policy.port == port);
         let first = || self.policies.values().min_by_key(|policy| policy.listener);

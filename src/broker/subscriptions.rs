@@ -173,6 +173,17 @@ impl Subscriptions {
         }
     }
 
+    /// What a SUBSCRIBE would name it.
+    pub(super) fn name(&self, key: SubscriptionKey) -> String {
+        match key {
+            SubscriptionKey::Plain(node) => self.tree.path(node),
+            SubscriptionKey::Shared(number) => {
+                let group = &self.groups[&number];
+                format!("$share/{}/{}", group.name, self.tree.path(group.node))
+            }
+        }
+    }
+
     /// Ends a subscription.
     pub(super) fn unsubscribe(&mut self, session: SessionId, key: SubscriptionKey) {
         self.generation += 1;

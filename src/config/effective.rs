@@ -244,7 +244,7 @@ mod tests {
     use super::*;
 
     fn explain(text: &str) -> Result<(Config, Effective), Diagnostics> {
-        let mut draft = Draft::new(true);
+        let mut draft = Draft::default();
         draft.read_text(text, "m.conf", Origin::Text);
         let config = build::build(&mut draft)?;
         let effective = Effective::new(&draft, &config);

@@ -275,7 +275,7 @@ fn choose_engine(matches: &ArgMatches) -> Result<(), String> {
     let (is_lossy, is_for_rumqttd) = (matches.get_flag("engine-lossy"), is_for_rumqttd(matches));
     if is_lossy && !is_for_rumqttd {
         return Err(
-            "Error: --engine-lossy is for --engine rumqttd; moustique loses nothing.".into(),
+            "Error: --engine-lossy is for --engine rumqttd.".into(),
         );
     }
     if is_for_rumqttd && cfg!(not(feature = "peers")) {
@@ -295,8 +295,9 @@ fn serve_by_rumqttd(matches: &ArgMatches) -> ExitCode {
         Err(text) => return fail(&text, MISCONFIGURED),
     };
     let (sockets, _) = systemd::sockets();
-    let lost = rumqttd::losses(&config, &effective, !sockets.is_empty());
-    if !lost.is_empty() && !matches.get_flag("engine-lossy") {
+    let may_lose = matches.get_flag("engine-lossy");
+    let lost = rumqttd::losses(&config, &effective, !sockets.is_empty(), may_lose);
+    if !lost.is_empty() && !may_lose {
         let text = format!(
             "{}\nError: rumqttd cannot do this. Leave --engine out, or these lines; or start with \
              --engine-lossy and do without.",
@@ -373,13 +374,10 @@ fn test_config(matches: &ArgMatches) -> Result<(), String> {
     }
     #[cfg(feature = "peers")]
     if is_for_rumqttd(matches) {
-        let lost = rumqttd::losses(&config, &effective, false).into_iter();
-        let lost = lost.map(|loss| loss.to_string());
-        if matches.get_flag("engine-lossy") {
-            remarks.extend(lost);
-        } else {
-            mistakes.extend(lost);
-        }
+        let may_lose = matches.get_flag("engine-lossy");
+        let lost = rumqttd::losses(&config, &effective, false, may_lose);
+        let list = if may_lose { &mut remarks } else { &mut mistakes };
+        list.extend(lost.iter().map(ToString::to_string));
     }
     for remark in remarks {
         let _ = writeln!(std::io::stderr(), "{remark}");

@@ -6,12 +6,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::net::{TcpSocket, UnixStream, lookup_host};
 use tokio::time::timeout;
 
 use super::socks::{self, Proxy};
 use super::tls::Connector;
 use super::{Stream, websocket};
+use crate::config::TcpKeepalive;
 
 /// How long the server, or a proxy, may take for the handshake of a layer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -66,6 +68,37 @@ pub struct Target {
     pub tls: Option<Connector>,
     /// The path of the WebSocket connection that carries MQTT, if one does.
     pub websocket: Option<String>,
+    /// What the system is told about the connection, if it is a TCP one.
+    pub socket: SocketOptions,
+}
+
+/// What the system is told about a TCP connection. The default is to leave it
+/// to the system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketOptions {
+    /// When the system asks whether the other side is there.
+    pub keepalive: Option<TcpKeepalive>,
+    /// How long sent bytes may stay unacknowledged before the connection counts
+    /// as lost. Of Linux.
+    pub user_timeout: Option<Duration>,
+}
+
+impl SocketOptions {
+    fn apply(&self, socket: &TcpSocket) -> io::Result<()> {
+        let socket = SockRef::from(socket);
+        if let Some(keepalive) = self.keepalive {
+            let keepalive = socket2::TcpKeepalive::new()
+                .with_time(keepalive.idle)
+                .with_interval(keepalive.interval)
+                .with_retries(keepalive.count);
+            socket.set_tcp_keepalive(&keepalive)?;
+        }
+        #[cfg(target_os = "linux")]
+        if let Some(timeout) = self.user_timeout {
+            socket.set_tcp_user_timeout(Some(timeout))?;
+        }
+        Ok(())
+    }
 }
 
 impl From<Endpoint> for Target {
@@ -76,6 +109,7 @@ impl From<Endpoint> for Target {
             proxy: None,
             tls: None,
             websocket: None,
+            socket: SocketOptions::default(),
         }
     }
 }
@@ -103,7 +137,7 @@ async fn reach(target: &Target) -> io::Result<Stream> {
     match (&target.endpoint, &target.proxy) {
         (Endpoint::Unix(path), _) => Ok(UnixStream::connect(path).await?.into()),
         (Endpoint::Tcp { host, port, bind }, None) => {
-            connect_host(host, *port, bind.as_deref()).await
+            connect_host(host, *port, bind.as_deref(), target.socket).await
         }
         (Endpoint::Tcp { host, port, bind }, Some(proxy)) => {
             in_time(socks::connect(proxy, host, *port, bind.as_deref())).await
@@ -118,22 +152,31 @@ async fn in_time<T>(handshake: impl Future<Output = io::Result<T>>) -> io::Resul
 
 /// Connects to a TCP port. Every address of a host name is tried in turn, in
 /// the order of the resolver, until one answers.
-pub(super) async fn connect_host(host: &str, port: u16, bind: Option<&str>) -> io::Result<Stream> {
+pub(super) async fn connect_host(
+    host: &str,
+    port: u16,
+    bind: Option<&str>,
+    options: SocketOptions,
+) -> io::Result<Stream> {
     let local = match bind {
         Some(name) => resolve(name, 0).await?,
         None => Vec::new(),
     };
-    connect_tcp(&resolve(host, port).await?, &local).await
+    connect_tcp(&resolve(host, port).await?, &local, options).await
 }
 
-async fn connect_tcp(remote: &[SocketAddr], local: &[SocketAddr]) -> io::Result<Stream> {
+async fn connect_tcp(
+    remote: &[SocketAddr],
+    local: &[SocketAddr],
+    options: SocketOptions,
+) -> io::Result<Stream> {
     let mut failure = LookupError::no_address();
     for &address in remote {
         let from = local.iter().find(|l| l.is_ipv4() == address.is_ipv4());
         if from.is_none() && !local.is_empty() {
             continue;
         }
-        match connect_address(address, from.copied()).await {
+        match connect_address(address, from.copied(), options).await {
             Ok(stream) => return Ok(stream),
             Err(error) => failure = error,
         }
@@ -141,7 +184,11 @@ async fn connect_tcp(remote: &[SocketAddr], local: &[SocketAddr]) -> io::Result<
     Err(failure)
 }
 
-async fn connect_address(to: SocketAddr, from: Option<SocketAddr>) -> io::Result<Stream> {
+async fn connect_address(
+    to: SocketAddr,
+    from: Option<SocketAddr>,
+    options: SocketOptions,
+) -> io::Result<Stream> {
     let socket = match to {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -149,6 +196,7 @@ async fn connect_address(to: SocketAddr, from: Option<SocketAddr>) -> io::Result
     // Packets are gathered before they are written: waiting for more of them
     // in the kernel would only add delay.
     socket.set_nodelay(true)?;
+    options.apply(&socket)?;
     if let Some(from) = from {
         socket.bind(from)?;
     }

@@ -12,7 +12,7 @@ mod stream;
 pub mod tls;
 pub mod websocket;
 
-pub use connect::{Endpoint, Target, connect, is_lookup_error};
+pub use connect::{Endpoint, SocketOptions, Target, connect, is_lookup_error};
 pub use early::Early;
 pub use socks::{Proxy, ProxyError};
 pub use stream::Stream;

@@ -14,7 +14,7 @@ use super::url::{self, Url};
 use crate::client::{ConnectOptions, Will};
 use crate::codec::{Properties, Property, QoS, Version};
 use crate::topic;
-use crate::transport::{Endpoint, Target};
+use crate::transport::{Endpoint, SocketOptions, Target};
 
 /// Where brokers usually have MQTT over WebSocket; Mosquitto takes any path.
 const WEBSOCKET_PATH: &str = "/mqtt";
@@ -69,6 +69,7 @@ impl Connection {
             proxy: text(matches, "proxy").map(url::proxy).transpose()?,
             tls,
             websocket: websocket.then(|| WEBSOCKET_PATH.to_owned()),
+            socket: SocketOptions::default(),
         };
         let options = ConnectOptions {
             version,

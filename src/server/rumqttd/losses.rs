@@ -1,7 +1,7 @@
 //! What a configuration asks for that rumqttd does not have.
 
 use super::plan::{Kind, Service};
-use crate::config::{Bind, Config, Diagnostic, Effective, Listener, Location, Protocol, Setting};
+use crate::config::{Bind, Config, Diagnostic, Effective, Listener, Location, Protocol, Setting, Severity};
 
 /// Options that hold with rumqttd too, or that are of no effect without another
 /// one, which then speaks for them. Some of them hold in part:
@@ -40,187 +40,63 @@ const HONOURED: &[&str] = &[
 
 /// Options, the values that ask for nothing which rumqttd lacks, and what is lost
 /// with any other. One that stands in neither list is lost with all values.
+#[rustfmt::skip]
 const LOST: &[(&str, &[&str], &str)] = &[
-    (
-        "acl_check_subscribe",
-        &["false"],
-        "no subscription would be refused",
-    ),
-    (
-        "acl_file",
-        &[],
-        "there are no rules: every client could read and write every topic",
-    ),
-    (
-        "allow_duplicate_messages",
-        &["true"],
-        "overlapping subscriptions bring a message once each",
-    ),
-    (
-        "allow_zero_length_clientid",
-        &["true"],
-        "clients without an identifier would be let in",
-    ),
-    (
-        "auto_id_prefix",
-        &[],
-        "identifiers that it gives begin with `rumqtt-`",
-    ),
-    (
-        "ciphers",
-        &[],
-        "the ciphers would be those that rustls prefers",
-    ),
-    (
-        "ciphers_tls1.3",
-        &[],
-        "the ciphers would be those that rustls prefers",
-    ),
-    (
-        "clientid_prefixes",
-        &[],
-        "every client identifier would be let in",
-    ),
+    ("acl_check_subscribe", &["false"], "no subscription would be refused"),
+    ("acl_file", &[], "there are no rules, every client could read and write every topic"),
+    ("allow_duplicate_messages", &["true"], "overlapping subscriptions bring a message once each"),
+    ("allow_zero_length_clientid", &["true"], "clients without an identifier would be let in"),
+    ("auto_id_prefix", &[], "identifiers that it gives begin with `rumqtt-`"),
+    ("ciphers", &[], "the ciphers would be those that rustls prefers"),
+    ("ciphers_tls1.3", &[], "the ciphers would be those that rustls prefers"),
+    ("clientid_prefixes", &[], "every client identifier would be let in"),
     ("connection", &[], "this bridge would not be there"),
-    (
-        "connection_messages",
-        &["true"],
-        "connects are logged all the same",
-    ),
-    (
-        "enable_proxy_protocol",
-        &["false", "0"],
-        "there is no PROXY protocol: the listener would not be opened",
-    ),
+    ("connection_messages", &["true"], "connects are logged all the same"),
+    ("enable_proxy_protocol", &["false", "0"], "there is no PROXY protocol: the listener would not be opened"),
     ("global_max_clients", &["-1", "0"], "sessions have no limit"),
-    (
-        "listener_auto_id_prefix",
-        &[],
-        "identifiers that it gives begin with `rumqtt-`",
-    ),
-    (
-        "log_dest",
-        &["stdout", "stderr", "syslog", "none", "file"],
-        "no log would be published",
-    ),
-    (
-        "max_connections",
-        &["-1", "0"],
-        "a single listener has no limit",
-    ),
-    (
-        "max_inflight_bytes",
-        &["0"],
-        "only messages in flight are counted, not their bytes",
-    ),
-    (
-        "max_inflight_messages",
-        &[],
-        "its window for messages in flight is its own",
-    ),
-    (
-        "max_keepalive",
-        &["0", "65535"],
-        "every keep alive but 0 would be accepted",
-    ),
+    ("listener_auto_id_prefix", &[], "identifiers that it gives begin with `rumqtt-`"),
+    ("log_dest", &["stdout", "stderr", "syslog", "none", "file"], "no log would be published"),
+    ("max_connections", &["-1", "0"], "a single listener has no limit"),
+    ("max_inflight_bytes", &["0"], "only messages in flight are counted, not their bytes"),
+    ("max_inflight_messages", &[], "its window for messages in flight is its own"),
+    ("max_keepalive", &["0", "65535"], "every keep alive but 0 would be accepted"),
     ("max_qos", &["2"], "clients could publish with every QoS"),
     ("max_queued_bytes", &[], QUEUES),
     ("max_queued_messages", &[], QUEUES),
-    (
-        "max_topic_alias",
-        &[],
-        "clients could use 4096 topic aliases",
-    ),
-    (
-        "max_topic_alias_broker",
-        &[],
-        "it would use as many topic aliases as a client allows",
-    ),
+    ("max_topic_alias", &[], "clients could use 4096 topic aliases"),
+    ("max_topic_alias_broker", &[], "it would use as many topic aliases as a client allows"),
     ("memory_limit", &["0"], "memory has no limit"),
-    (
-        "message_size_limit",
-        &["0"],
-        "larger payloads would be passed on, up to `max_packet_size`",
-    ),
-    (
-        "mount_point",
-        &[],
-        "the clients of this listener would share their topics with all others",
-    ),
-    (
-        "persistence",
-        &["false"],
-        "sessions, queues and retained messages would be gone after a restart",
-    ),
-    (
-        "persistent_client_expiration",
-        &[],
-        "sessions of MQTT 3.1.1 would be kept until the broker ends",
-    ),
-    (
-        "proxy_protocol_v2_require_tls",
-        &["false"],
-        "there is no PROXY protocol",
-    ),
+    ("message_size_limit", &["0"], "larger payloads would be passed on, up to `max_packet_size`"),
+    ("mount_point", &[], "the clients of this listener would share their topics with all others"),
+    ("persistence", &["false"], "sessions, queues and retained messages would be gone after a restart"),
+    ("persistent_client_expiration", &[], "sessions of MQTT 3.1.1 would be kept until the broker ends"),
+    ("proxy_protocol_v2_require_tls", &["false"], "there is no PROXY protocol"),
     ("psk_file", &[], "there are no pre-shared keys"),
-    (
-        "psk_hint",
-        &[],
-        "there are no pre-shared keys: the listener would not be opened",
-    ),
-    (
-        "reload_on_change",
-        &["false"],
-        "a change of the files would need a restart",
-    ),
-    (
-        "require_certificate",
-        &["false"],
-        "clients would not be asked for certificates",
-    ),
+    ("psk_hint", &[], "there are no pre-shared keys: the listener would not be opened"),
+    ("queue_qos0_messages", &["true"], "QoS 0 messages wait for clients that are away, too"),
+    ("reload_on_change", &["false"], "a change of the files would need a restart"),
+    ("require_certificate", &["false"], "clients would not be asked for certificates"),
     ("retain_available", &["true"], "messages would be retained"),
-    (
-        "set_tcp_nodelay",
-        &["false"],
-        "small packets may wait for up to 40 ms",
-    ),
-    (
-        "sys_interval",
-        &["0"],
-        "there is no $SYS: who subscribes to it would be disconnected",
-    ),
+    ("set_tcp_nodelay", &["false"], "small packets may wait for up to 40 ms"),
+    ("sys_interval", &["0"], "there is no $SYS: who subscribes to it would be disconnected"),
     ("tls_version", &["tlsv1.2"], "TLS 1.2 would be accepted too"),
-    (
-        "use_identity_as_username",
-        &["false"],
-        "certificates would give nobody a name",
-    ),
-    (
-        "use_subject_as_username",
-        &["false"],
-        "certificates would give nobody a name",
-    ),
-    (
-        "use_username_as_clientid",
-        &["false"],
-        "clients could name themselves as others do, and take their sessions",
-    ),
-    (
-        "websockets_origin",
-        &[],
-        "pages of every site could connect",
-    ),
+    ("upgrade_outgoing_qos", &[], "QoS 0 becomes QoS 1 for subscriptions of QoS 1, and nothing else changes"),
+    ("use_identity_as_username", &["false"], "certificates would give nobody a name"),
+    ("use_subject_as_username", &["false"], "certificates would give nobody a name"),
+    ("use_username_as_clientid", &["false"], "clients could name themselves as others do, and take their sessions"),
+    ("websockets_origin", &[], "pages of every site could connect"),
 ];
 
 const QUEUES: &str =
     "each topic filter has a log of 1 GB in memory; what it rolls over is lost without a word";
 
-/// All of it, each with its place, in the order of the files. `sockets`: whether
-/// systemd opened some.
+/// All of it, each with its place, in the order of the files: warnings where it may
+/// be lost, else errors. `sockets`: whether systemd opened some.
 pub(in crate::server) fn losses(
     config: &Config,
     effective: &Effective,
     sockets: bool,
+    may_be_lost: bool,
 ) -> Vec<Diagnostic> {
     let settings = effective.settings().iter();
     let mut all: Vec<_> = settings.filter_map(loss).collect();
@@ -242,6 +118,9 @@ pub(in crate::server) fn losses(
     if sockets {
         let message = "LISTEN_FDS: rumqttd takes no sockets that systemd opened";
         all.push(elsewhere("environment", message));
+    }
+    if may_be_lost {
+        all.iter_mut().for_each(|one| one.severity = Severity::Warning);
     }
     all
 }

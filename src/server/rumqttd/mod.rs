@@ -33,7 +33,7 @@ use plan::Plan;
 const THREAD: &str = "rumqttd";
 
 /// Starts in the order of our own engine, and runs until a signal ends it. `lost`
-/// is logged.
+/// is what the configuration asks for in vain; it is logged.
 ///
 /// # Errors
 /// The first thing that failed, or why rumqttd has ended.
@@ -47,11 +47,8 @@ pub(super) fn serve(config: &Config, lost: &[Diagnostic], daemon: bool) -> Resul
         env!("CARGO_PKG_VERSION"),
         " starting rumqttd 0.20"
     ));
-    for warning in &config.warnings {
+    for warning in config.warnings.iter().chain(lost) {
         warn(&warning.to_string());
-    }
-    for loss in lost {
-        warn(&loss.to_string());
     }
     warn_of_exposed_files(config, &logger);
     let plan = Plan::new(config)?;

@@ -14,14 +14,15 @@ use crate::config::LogType;
 /// The thread without which nothing in rumqttd goes on.
 const ROUTER: &str = "router-0";
 
-/// Puts rumqttd's lines into the log. A panic of its router, which leaves all
+/// Puts rumqttd's lines into the log: those that its own program shows by default,
+/// and with `log_type debug` more, among them some for each packet. A panic of its router, which leaves all
 /// clients connected and deaf, is told to `end` too.
 pub(super) fn listen(logger: &Arc<Logger>, end: UnboundedSender<String>) {
     let types = logger.types();
     let level = match types {
         _ if types.contains(LogType::Internal) => LevelFilter::Trace,
-        _ if types.contains(LogType::Debug) => LevelFilter::Debug,
-        _ => LevelFilter::Info,
+        _ if types.contains(LogType::Debug) => LevelFilter::Info,
+        _ => LevelFilter::Warn,
     };
     // The last of the logger has to write its last lines.
     let voice = Voice(Arc::downgrade(logger));
@@ -72,9 +73,8 @@ impl Log for Voice {
             let kind = match record.level() {
                 Level::Error => LogType::Error,
                 Level::Warn => LogType::Warning,
-                Level::Info => LogType::Information,
-                Level::Debug => LogType::Debug,
-                Level::Trace => LogType::Internal,
+                Level::Info => LogType::Debug,
+                Level::Debug | Level::Trace => LogType::Internal,
             };
             self.write(kind, &format!("rumqttd: {}", record.args()));
         }
