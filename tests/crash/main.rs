@@ -8,6 +8,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod power;
 mod publisher;
 mod restless;
 mod subscriber;
