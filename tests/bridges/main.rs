@@ -10,4 +10,5 @@ mod far;
 mod layers;
 mod options;
 mod reload;
+mod ring;
 mod sharing;
