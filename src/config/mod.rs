@@ -49,7 +49,7 @@ pub use bridge::{
 };
 pub use ciphers::{Cipher, Ciphers, NoCipher};
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity};
-pub use effective::Effective;
+pub use effective::{Effective, Setting};
 pub use limits::Limits;
 pub use listener::{Bind, Listener, Protocol, ProtocolVersions, Security, SocketDomain};
 pub use log::{Log, LogDestination, LogType, LogTypes};

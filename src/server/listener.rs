@@ -20,7 +20,7 @@ pub(super) const BACKLOG: i32 = 1024;
 
 /// How long to wait when the system has no descriptor for a connection, and
 /// how long until that is told again.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// A socket that listens.
@@ -83,7 +83,8 @@ pub(super) enum Acceptor {
 }
 
 impl Acceptor {
-    async fn next(&self) -> io::Result<(Stream, Origin)> {
+    /// The next connection.
+    pub(super) async fn next(&self) -> io::Result<(Stream, Origin)> {
         match self {
             Self::Tcp(socket) => {
                 let (stream, peer) = socket.accept().await?;

@@ -20,6 +20,7 @@
 //! | `signals.rs`, `systemd.rs` | what the system says, and what it is told |
 //! | `persistence.rs` | the thread between core and store |
 //! | `process.rs` | daemon, pid file, privileges |
+//! | `rumqttd/` | the engine rumqttd in the place of the core; the feature `peers` |
 //! | `check_acl.rs` | `--check-acl`: what a client may do, and why |
 //! | `cli.rs` | the command line of `mqtt-broker` |
 
@@ -40,6 +41,8 @@ mod persistence;
 mod process;
 mod recent;
 mod reload;
+#[cfg(feature = "peers")]
+mod rumqttd;
 mod signals;
 mod systemd;
 #[cfg(test)]

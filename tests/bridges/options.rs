@@ -289,3 +289,14 @@ fn a_far_broker_that_is_silent_is_left() {
     assert_eq!(second.packet()[0], 0x10, "it comes again");
     assert!(near.log().contains("the other broker doesn't answer"));
 }
+
+#[test]
+fn sys_tells_how_much_waits() {
+    let port = crate::common::broker::free_port();
+    let near = Broker::start(&format!("sys_interval 1\n{}", conf(port, "topic # out 1")));
+    await_state(&near, "near", "0");
+    let mut here = client(&near, "n");
+    here.subscribe("$SYS/broker/connection/near/messages/queued", 0);
+    here.send(&publish_qos("a", "waits", 1, 1));
+    while !here.packet().ends_with(b"queued1") {}
+}
