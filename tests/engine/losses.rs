@@ -136,6 +136,8 @@ fn lossy_leaves_out_what_cannot_be_served_and_needs_something_that_can() {
     assert!(done.stderr.contains("can serve none"), "{done}");
     let path = setup.path("socket");
     let broker = setup.start_command(program);
+    // From here on it knows what SIGTERM means.
+    broker.process().stderr.wait_for("rumqttd is running");
     assert!(!path.exists());
     broker.stop().expect_code(0);
 }
