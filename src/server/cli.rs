@@ -274,9 +274,7 @@ fn is_for_rumqttd(matches: &ArgMatches) -> bool {
 fn choose_engine(matches: &ArgMatches) -> Result<(), String> {
     let (is_lossy, is_for_rumqttd) = (matches.get_flag("engine-lossy"), is_for_rumqttd(matches));
     if is_lossy && !is_for_rumqttd {
-        return Err(
-            "Error: --engine-lossy is for --engine rumqttd.".into(),
-        );
+        return Err("Error: --engine-lossy is for --engine rumqttd.".into());
     }
     if is_for_rumqttd && cfg!(not(feature = "peers")) {
         return Err(
@@ -376,7 +374,11 @@ fn test_config(matches: &ArgMatches) -> Result<(), String> {
     if is_for_rumqttd(matches) {
         let may_lose = matches.get_flag("engine-lossy");
         let lost = rumqttd::losses(&config, &effective, false, may_lose);
-        let list = if may_lose { &mut remarks } else { &mut mistakes };
+        let list = if may_lose {
+            &mut remarks
+        } else {
+            &mut mistakes
+        };
         list.extend(lost.iter().map(ToString::to_string));
     }
     for remark in remarks {

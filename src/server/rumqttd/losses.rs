@@ -1,7 +1,9 @@
 //! What a configuration asks for that rumqttd does not have.
 
 use super::plan::{Kind, Service};
-use crate::config::{Bind, Config, Diagnostic, Effective, Listener, Location, Protocol, Setting, Severity};
+use crate::config::{
+    Bind, Config, Diagnostic, Effective, Listener, Location, Protocol, Setting, Severity,
+};
 
 /// Options that hold with rumqttd too, or that are of no effect without another
 /// one, which then speaks for them. Some of them hold in part:
@@ -120,7 +122,8 @@ pub(in crate::server) fn losses(
         all.push(elsewhere("environment", message));
     }
     if may_be_lost {
-        all.iter_mut().for_each(|one| one.severity = Severity::Warning);
+        all.iter_mut()
+            .for_each(|one| one.severity = Severity::Warning);
     }
     all
 }
