@@ -3,7 +3,6 @@
 use std::io;
 
 use super::relay::{LOCAL_VERSION, Remote};
-use crate::broker::BRIDGE;
 use crate::client::{ConnectOptions, Will};
 use crate::codec::{
     BRIDGE, Connect, MAX_REMAINING_LENGTH, Packet, Properties, Property, QoS, RetainHandling,
