@@ -151,6 +151,7 @@ fn pass(
                 state.sever();
                 state.cut = None;
             });
+            return;
         }
     }
     let _ = to.shutdown(Shutdown::Write);

@@ -68,6 +68,11 @@ const PERSISTENT: &str = "listener {port} 127.0.0.1\nallow_anonymous true\n\
                           max_queued_messages 0\n";
 
 #[test]
+fn a_bridge_of_mqtt_31_to_our_broker_loses_nothing() {
+    play(Far::Ours, "mqttv31");
+}
+
+#[test]
 fn a_bridge_of_mqtt_311_to_our_broker_loses_nothing() {
     play(Far::Ours, "mqttv311");
 }
@@ -75,6 +80,11 @@ fn a_bridge_of_mqtt_311_to_our_broker_loses_nothing() {
 #[test]
 fn a_bridge_of_mqtt_5_to_our_broker_loses_nothing() {
     play(Far::Ours, "mqttv50");
+}
+
+#[test]
+fn a_bridge_of_mqtt_31_to_mosquitto_loses_nothing() {
+    play(Far::Mosquitto, "mqttv31");
 }
 
 #[test]
