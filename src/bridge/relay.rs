@@ -315,3 +315,7 @@ fn of_the_message<'a>(properties: &Properties<'a>) -> Properties<'a> {
     }
     kept
 }
+
+#[cfg(test)]
+#[path = "relay_tests.rs"]
+mod tests;
