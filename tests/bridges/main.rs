@@ -12,4 +12,6 @@ mod layers;
 mod options;
 mod reload;
 mod ring;
+#[cfg(feature = "peers")]
+mod rumqttd;
 mod sharing;
