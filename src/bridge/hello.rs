@@ -6,8 +6,8 @@ use super::relay::{LOCAL_VERSION, Remote};
 use crate::broker::BRIDGE;
 use crate::client::{ConnectOptions, Will};
 use crate::codec::{
-    BRIDGE, Connect, MAX_REMAINING_LENGTH, Packet, Properties, Property, QoS, RetainHandling,
-    Subscribe, SubscriptionOptions, SubscriptionRequest, Unsubscribe, Version,
+    Connect, MAX_REMAINING_LENGTH, Packet, Properties, Property, QoS, RetainHandling, Subscribe,
+    SubscriptionOptions, SubscriptionRequest, Unsubscribe, Version,
 };
 use crate::config::{Bridge, BridgeAddress, BridgeTransport, Ciphers, OpensslCiphers, TlsVersion};
 use crate::property;
