@@ -79,16 +79,19 @@ const LOST: &[(&str, &[&str], &str)] = &[
     ("reload_on_change", &["false"], "a change of the files would need a restart"),
     ("require_certificate", &["false"], "clients would not be asked for certificates"),
     ("retain_available", &["true"], "messages would be retained"),
+    ("retain_expiry_interval", &["0"], "nothing looks for expired messages"),
     ("set_tcp_nodelay", &["false"], "small packets may wait for up to 40 ms"),
     ("sys_interval", &["0"], "there is no $SYS: who subscribes to it would be disconnected"),
     ("tls_version", &["tlsv1.2"], "TLS 1.2 would be accepted too"),
-    ("upgrade_outgoing_qos", &[], "QoS 0 becomes QoS 1 for subscriptions of QoS 1, and nothing else changes"),
+    ("upgrade_outgoing_qos", &["true"], EVERY_QOS),
     ("use_identity_as_username", &["false"], "certificates would give nobody a name"),
     ("use_subject_as_username", &["false"], "certificates would give nobody a name"),
     ("use_username_as_clientid", &["false"], "clients could name themselves as others do, and take their sessions"),
+    ("websockets_headers_size", &["4096"], "its WebSocket layer has a limit of its own"),
     ("websockets_origin", &[], "pages of every site could connect"),
 ];
 
+const EVERY_QOS: &str = "each message is delivered with the QoS of the subscription";
 const QUEUES: &str =
     "each topic filter has a log of 1 GB in memory; what it rolls over is lost without a word";
 
@@ -122,8 +125,9 @@ pub(in crate::server) fn losses(
         all.push(elsewhere("environment", message));
     }
     if may_be_lost {
-        all.iter_mut()
-            .for_each(|one| one.severity = Severity::Warning);
+        for one in &mut all {
+            one.severity = Severity::Warning;
+        }
     }
     all
 }
@@ -219,6 +223,63 @@ fn losses_of_listener(
         lose(
             &["socket_domain"],
             "a socket of rumqttd for IPv6 takes IPv4 too".into(),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{OptionSpec, Scope};
+
+    #[test]
+    fn each_name_is_an_option_and_stands_once() {
+        let lost = LOST.iter().map(|(name, ..)| *name);
+        let mut names: Vec<_> = HONOURED.iter().copied().chain(lost).collect();
+        for name in &names {
+            assert!(
+                OptionSpec::find(name).is_some_and(|option| option.name == *name),
+                "{name}"
+            );
+        }
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    /// Who writes down what holds anyway loses nothing, unless rumqttd differs.
+    #[test]
+    fn defaults_are_lost_only_where_rumqttd_has_others() {
+        let is_lost = |option: &&OptionSpec| {
+            let entry = LOST.iter().find(|(name, ..)| *name == option.name);
+            let is_harmless = entry.is_some_and(|(_, values, _)| values.contains(&option.default));
+            !is_harmless && !HONOURED.contains(&option.name)
+        };
+        // Options about where the broker listens make no settings.
+        let is_setting = |option: &&OptionSpec| {
+            let is_structure = ["port", "per_listener_settings"].contains(&option.name);
+            option.scope != Scope::Bridge && option.is_supported() && !is_structure
+        };
+        let options = OptionSpec::all().iter().filter(is_setting).filter(is_lost);
+        let lost: Vec<_> = options
+            .filter(|option| !option.default.is_empty())
+            .map(|option| option.name)
+            .collect();
+        assert_eq!(
+            lost,
+            [
+                "auto_id_prefix",
+                "max_topic_alias",
+                "max_topic_alias_broker",
+                "max_inflight_messages",
+                "max_queued_bytes",
+                "max_queued_messages",
+                "queue_qos0_messages",
+                "upgrade_outgoing_qos",
+                "set_tcp_nodelay",
+                "sys_interval",
+            ]
         );
     }
 }

@@ -90,13 +90,14 @@ pub(super) struct Plan {
     pub(super) notes: Vec<String>,
     /// Where rumqttd has to listen.
     servers: Vec<SocketAddr>,
-    /// Keep the ports behind the fronts for rumqttd.
+    /// Keep the addresses for rumqttd: nobody else gets one while there is a socket
+    /// that doesn't listen; rumqttd does, because both allow it.
     reserved: Vec<Socket>,
 }
 
 impl Plan {
-    /// Reads the files of all listeners and opens their sockets once, so that what
-    /// is wrong with them is told in our words, before anything runs.
+    /// Reads the files of all listeners and takes their addresses, so that what is
+    /// wrong with them is told in our words, before anything runs.
     ///
     /// # Errors
     /// The first thing that is wrong, with its remedy.
@@ -159,28 +160,27 @@ impl Plan {
         connections: &ConnectionSettings,
     ) -> Result<(), String> {
         let tls = tls_files(listener, config)?;
-        let (sockets, notices) = listener::bind(listener, None)?;
-        self.notes.extend(notices);
-        let mut notes: Vec<_> = sockets
-            .iter()
-            .map(|one| one.opening(listener.protocol))
-            .collect();
-        notes.dedup();
-        self.notes.extend(notes);
         match service {
             Service::Own(kind) => {
-                let addresses: Vec<_> = sockets.iter().filter_map(Listening::address).collect();
-                // From here on until rumqttd opens them again, clients are refused.
-                drop(sockets);
+                let addresses = self.reserve_all(listener)?;
                 for address in without_twins(&addresses) {
+                    self.notes
+                        .push(format!("Opening a socket of rumqttd on {address}."));
                     self.serve(kind, address, tls.clone(), connections);
                 }
                 self.servers.extend(addresses);
             }
             Service::Front => {
+                let (sockets, notices) = listener::bind(listener, None)?;
+                self.notes.extend(notices);
+                for socket in &sockets {
+                    self.notes.push(socket.opening(listener.protocol));
+                }
+                let inside = (Ipv4Addr::LOCALHOST, 0).into();
+                let fail = |error| format!("cannot open a port for rumqttd: {error}");
                 let routes = Routes {
-                    v4: self.reserve()?,
-                    v5: self.reserve()?,
+                    v4: self.reserve(inside).map_err(fail)?,
+                    v5: self.reserve(inside).map_err(fail)?,
                     no_delay: config.set_tcp_nodelay,
                 };
                 self.serve(Kind::V4, routes.v4, None, connections);
@@ -219,18 +219,26 @@ impl Plan {
             .insert(name, settings);
     }
 
-    /// A port of this machine. Nobody else gets it while its socket, which doesn't
-    /// listen, is kept; rumqttd does, because both allow it.
-    fn reserve(&mut self) -> Result<SocketAddr, String> {
-        let mut reserve = || {
-            let socket = reservation((Ipv4Addr::LOCALHOST, 0).into())?;
-            let address = socket.local_addr()?.as_socket();
-            self.reserved.push(socket);
-            Ok(address)
-        };
-        reserve()
-            .map_err(|error: io::Error| format!("cannot open a port for rumqttd: {error}"))?
-            .ok_or_else(|| "cannot open a port for rumqttd".into())
+    /// Finds out the addresses of a listener, and keeps them for rumqttd.
+    fn reserve_all(&mut self, listener: &Listener) -> Result<Vec<SocketAddr>, String> {
+        let mut addresses = Vec::new();
+        for ip in listener::addresses(listener)? {
+            let address = SocketAddr::new(ip, listener.port);
+            match self.reserve(address) {
+                Ok(address) => addresses.push(address),
+                Err(error) if ip.is_ipv6() && listener::is_missing(&error) => {}
+                Err(error) => return Err(listener::explain(address, &error)),
+            }
+        }
+        Ok(addresses)
+    }
+
+    /// Keeps an address for rumqttd; port 0 is any that is free.
+    fn reserve(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let socket = reservation(address)?;
+        let reserved = socket.local_addr()?.as_socket();
+        self.reserved.push(socket);
+        Ok(reserved.unwrap_or(address))
     }
 
     /// Waits until rumqttd listens everywhere.

@@ -1,11 +1,15 @@
 //! What rumqttd says: its log lines in our log, and its panics.
 
+use std::fmt::{Debug, Write as _};
 use std::panic::{self, PanicHookInfo};
 use std::sync::{Arc, Weak};
 use std::thread;
 
-use log::{Level, LevelFilter, Log, Metadata, Record};
 use tokio::sync::mpsc::UnboundedSender;
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
 
 use super::super::log::Logger;
 use super::THREAD;
@@ -20,16 +24,15 @@ const ROUTER: &str = "router-0";
 pub(super) fn listen(logger: &Arc<Logger>, end: UnboundedSender<String>) {
     let types = logger.types();
     let level = match types {
-        _ if types.contains(LogType::Internal) => LevelFilter::Trace,
-        _ if types.contains(LogType::Debug) => LevelFilter::Info,
-        _ => LevelFilter::Warn,
+        _ if types.contains(LogType::Internal) => LevelFilter::TRACE,
+        _ if types.contains(LogType::Debug) => LevelFilter::INFO,
+        _ => LevelFilter::WARN,
     };
-    // The last of the logger has to write its last lines.
-    let voice = Voice(Arc::downgrade(logger));
+    // The last owner of the logger has to write its last lines.
+    let logger = Arc::downgrade(logger);
+    let voice = Voice { logger, level };
     // Only a second one in this process would fail.
-    if log::set_boxed_logger(Box::new(voice.clone())).is_ok() {
-        log::set_max_level(level);
-    }
+    let _ = tracing::subscriber::set_global_default(voice.clone());
     let otherwise = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
         let thread = thread::current();
@@ -46,12 +49,16 @@ pub(super) fn listen(logger: &Arc<Logger>, end: UnboundedSender<String>) {
     }));
 }
 
+/// Takes rumqttd's events. Its spans, which it opens for each packet, are left out.
 #[derive(Clone)]
-struct Voice(Weak<Logger>);
+struct Voice {
+    logger: Weak<Logger>,
+    level: LevelFilter,
+}
 
 impl Voice {
     fn write(&self, kind: LogType, text: &str) {
-        if let Some(logger) = self.0.upgrade() {
+        if let Some(logger) = self.logger.upgrade() {
             logger.write(kind, text);
         }
     }
@@ -63,22 +70,46 @@ impl Voice {
     }
 }
 
-impl Log for Voice {
+impl Subscriber for Voice {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("rumqttd")
+        let is_loud = *metadata.level() <= self.level;
+        is_loud && metadata.is_event() && metadata.target().starts_with("rumqttd")
     }
 
-    fn log(&self, record: &Record<'_>) {
-        if self.enabled(record.metadata()) {
-            let kind = match record.level() {
-                Level::Error => LogType::Error,
-                Level::Warn => LogType::Warning,
-                Level::Info => LogType::Debug,
-                Level::Debug | Level::Trace => LogType::Internal,
-            };
-            self.write(kind, &format!("rumqttd: {}", record.args()));
-        }
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.level)
     }
 
-    fn flush(&self) {}
+    fn event(&self, event: &Event<'_>) {
+        let kind = match *event.metadata().level() {
+            Level::ERROR => LogType::Error,
+            Level::WARN => LogType::Warning,
+            Level::INFO => LogType::Debug,
+            _ => LogType::Internal,
+        };
+        let mut line = Line("rumqttd:".into());
+        event.record(&mut line);
+        self.write(kind, &line.0);
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+/// The words of an event, then what belongs to it.
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let _ = match field.name() {
+            "message" => write!(self.0, " {value:?}"),
+            name => write!(self.0, " {name}={value:?}"),
+        };
+    }
 }
