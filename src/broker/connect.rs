@@ -10,10 +10,10 @@ use super::publication::{MessageProperties, Publication};
 use super::publish::LONG_TOPIC;
 use super::session::Will;
 use super::timers::{Millis, Timer};
-use super::{BRIDGE, Core, Grounds, Policy, Refusal};
+use super::{Core, Grounds, Policy, Refusal};
 use crate::auth::{Access, Client};
 use crate::codec::{
-    ConnAck, Connect, Packet, Properties, Property, ReasonCode, RefusedConnect, Version,
+    BRIDGE, ConnAck, Connect, Packet, Properties, Property, ReasonCode, RefusedConnect, Version,
 };
 use crate::config::LogType;
 use crate::session::aliases;
