@@ -3,6 +3,7 @@
 use std::io;
 
 use super::relay::{LOCAL_VERSION, Remote};
+use crate::broker::BRIDGE;
 use crate::client::{ConnectOptions, Will};
 use crate::codec::{
     Connect, MAX_REMAINING_LENGTH, Packet, Properties, Property, QoS, RetainHandling, Subscribe,
@@ -12,9 +13,6 @@ use crate::config::{Bridge, BridgeAddress, BridgeTransport, Ciphers, OpensslCiph
 use crate::property;
 use crate::transport::tls::{self, ClientOptions, Connector, PskOptions};
 use crate::transport::{Endpoint, SocketOptions, Target};
-
-/// The user property of CONNECT by which a bridge of ours introduces itself.
-pub(super) const INTRODUCTION: &str = "moustique-bridge";
 
 /// Who a bridge is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,7 +129,7 @@ pub(super) fn to_remote(bridge: &Bridge, identity: &Identity, private: bool) -> 
             properties.push(Property::ReceiveMaximum(maximum));
         }
         properties.push(Property::TopicAliasMaximum(bridge.max_topic_alias));
-        properties.push(Property::UserProperty(INTRODUCTION, &identity.remote));
+        properties.push(Property::UserProperty(BRIDGE, &identity.remote));
     }
     ConnectOptions {
         version,

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::connection::{ConnectionId, Promised, Stage};
 use super::denial::{Attempt, Denied, Explanation};
+use super::origin::Stamp;
 use super::proof::Proof;
 use super::publication::{MessageProperties, Publication};
 use super::publish::LONG_TOPIC;
 use super::session::Will;
 use super::timers::{Millis, Timer};
-use super::{Core, Grounds, Policy, Refusal};
+use super::{BRIDGE, Core, Grounds, Policy, Refusal};
 use crate::auth::{Access, Client};
 use crate::codec::{
     ConnAck, Connect, Packet, Properties, Property, ReasonCode, RefusedConnect, Version,
@@ -56,7 +57,10 @@ impl Core {
             return;
         }
         connection.version = connect.version;
-        connection.is_bridge = connect.bridge || connection.policy.is_bridge;
+        let introduced = |property| matches!(property, Property::UserProperty(BRIDGE, _));
+        connection.is_bridge = connect.bridge
+            || connection.policy.is_bridge
+            || connect.properties.iter().any(introduced);
         connection.max_packet_size = crate::property!(connect.properties, MaximumPacketSize)
             .map_or(usize::MAX, |size| size as usize);
         connection.wants_reasons =
@@ -314,10 +318,13 @@ impl Core {
         if patience > 0 {
             self.peers.timers.set(now + patience, Timer::KeepAlive(id));
         }
+        let gets_stamps = is_bridge && connect.version == Version::V5;
+        self.subscriptions.set_bridge(session, gets_stamps);
         if let Some(session) = self.peers.session(session) {
             session.connection = Some(id);
             session.left = None;
             session.version = connect.version;
+            session.is_bridge = gets_stamps;
             session.username = connect.username.map(Into::into);
             session.policy = Arc::clone(policy);
             session.source = None;
@@ -512,6 +519,7 @@ fn stored_will(will: &crate::codec::Will<'_>, policy: &Policy) -> Will {
             qos: will.qos,
             retain: will.retain,
             expires: None,
+            stamp: Stamp::kept(None),
         },
         expiry: properties.expiry,
         delay: Millis::from(properties.will_delay) * 1000,

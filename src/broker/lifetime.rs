@@ -34,6 +34,7 @@ impl Core {
             source: None,
             policy: Arc::clone(policy),
             version,
+            is_bridge: false,
             connection: None,
             expiry: 0,
             left: None,

@@ -13,6 +13,7 @@
 //! | `lifetime.rs` | a session's begin, take-over and end |
 //! | `estate.rs` | what a session leaves |
 //! | `publish.rs` | a publication on its way in, and wills |
+//! | `origin.rs` | stamps by which bridged brokers know what came around |
 //! | `fanout.rs` | one publication while it is handed out |
 //! | `peers.rs` | the way into outboxes and queues, and acknowledgements |
 //! | `journal.rs` | what must be stored, and the answers that wait for it |
@@ -41,6 +42,7 @@ mod fanout;
 mod journal;
 mod lifetime;
 mod memory;
+mod origin;
 mod peers;
 mod pressure;
 mod proof;
@@ -71,6 +73,7 @@ pub use connect::Decision;
 pub use connection::ConnectionId;
 pub use denial::Denial;
 pub use durable::ReadQueue;
+pub use origin::BRIDGE;
 pub use proof::{ProofRequest, auth};
 pub use refusal::Refusal;
 pub use reload::{Grounds, Guest};
@@ -111,6 +114,7 @@ pub struct Core {
     /// What the listeners ask of their clients, by their numbers.
     policies: HashMap<usize, Arc<Policy>>,
     sys: sys::Sys,
+    origins: origin::Origins,
     /// More is held for clients than `memory_limit` allows.
     over_limit: bool,
     /// Whether what the store keeps is here.
@@ -203,6 +207,7 @@ impl Core {
             retained: Retained::default(),
             policies: HashMap::new(),
             sys: sys::Sys::new(now),
+            origins: origin::Origins::default(),
             over_limit: false,
             is_restored: true,
             is_disk_full: false,
@@ -574,6 +579,7 @@ impl Core {
             self.forget_session(id);
         }
         self.retained = Retained::default();
+        self.origins.forget();
         self.sys.forget_published();
     }
 

@@ -196,6 +196,8 @@ impl Broker {
         let addresses = sockets.filter_map(Listening::address).collect();
         keyring.close();
         let mut core = Core::new(settings(&config, &logger), 0);
+        let origin = getrandom::u64();
+        core.set_origin(origin.map_err(|error| StartError(format!("no random number: {error}")))?);
         for way in &ways {
             core.set_policy(Arc::clone(&way.entrance.door().policy));
         }

@@ -11,6 +11,7 @@ use tokio::net::{TcpSocket, UnixStream, lookup_host};
 use tokio::time::timeout;
 
 use super::socks::{self, Proxy};
+use super::srv::Resolver;
 use super::tls::Connector;
 use super::{Stream, websocket};
 use crate::config::TcpKeepalive;
@@ -121,26 +122,83 @@ impl From<Endpoint> for Target {
 /// The error of the layer that failed; [`is_lookup_error`] tells whether it
 /// was the name of the host, [`super::tls::TlsFailure::of`] whether it was TLS.
 pub async fn connect(target: &Target) -> io::Result<Stream> {
-    let mut stream = reach(target).await?;
+    connect_at(target, &target.endpoint, target.endpoint.host()).await
+}
+
+/// Connects to a server that offers a service, such as `_mqtt._tcp`, for a
+/// domain: the host of `target`. The domain's SRV records name servers and
+/// ports (RFC 2782); the first one that can be reached is taken.
+///
+/// # Errors
+/// As for [`connect`]; there are no such records, or no name server answers
+/// ([`is_lookup_error`]). Only TCP endpoints have domains.
+pub async fn connect_service(service: &str, target: &Target) -> io::Result<Stream> {
+    connect_found(service, target, &Resolver::of_system()?).await
+}
+
+pub(super) async fn connect_found(
+    service: &str,
+    target: &Target,
+    resolver: &Resolver,
+) -> io::Result<Stream> {
+    let Endpoint::Tcp {
+        host: domain, bind, ..
+    } = &target.endpoint
+    else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let mut failure = LookupError::no_address();
+    for server in resolver.servers(&format!("{service}.{domain}")).await? {
+        let known_as = known_as(&server.host, domain).to_owned();
+        let endpoint = Endpoint::Tcp {
+            host: server.host,
+            port: server.port,
+            bind: bind.clone(),
+        };
+        match connect_at(target, &endpoint, &known_as).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+/// The name that the certificate of a service's server must have. Whoever
+/// forges an answer of DNS can name any server, but none inside of the domain
+/// that was asked for has a certificate for him: others are known by the domain
+/// itself (RFC 6125, 6.2.1).
+fn known_as<'a>(host: &'a str, domain: &'a str) -> &'a str {
+    let domain = domain.trim_end_matches('.');
+    let lower = host.to_ascii_lowercase();
+    match lower.strip_suffix(&domain.to_ascii_lowercase()) {
+        Some(front) if front.is_empty() || front.ends_with('.') => host,
+        _ => domain,
+    }
+}
+
+/// Connects to `endpoint` through the layers of `target`; `known_as` is the
+/// name that its certificate must have.
+async fn connect_at(target: &Target, endpoint: &Endpoint, known_as: &str) -> io::Result<Stream> {
+    let mut stream = reach(endpoint, target).await?;
     if let Some(tls) = &target.tls {
-        stream = in_time(tls.connect(stream, target.endpoint.host())).await?;
+        stream = in_time(tls.connect(stream, known_as)).await?;
     }
     if let Some(path) = &target.websocket {
-        let name = target.endpoint.name();
-        stream = in_time(websocket::request(stream, &name, path)).await?;
+        stream = in_time(websocket::request(stream, &endpoint.name(), path)).await?;
     }
     Ok(stream)
 }
 
 /// Opens the socket, through the proxy if there is one.
-async fn reach(target: &Target) -> io::Result<Stream> {
-    match (&target.endpoint, &target.proxy) {
-        (Endpoint::Unix(path), _) => Ok(UnixStream::connect(path).await?.into()),
-        (Endpoint::Tcp { host, port, bind }, None) => {
-            connect_host(host, *port, bind.as_deref(), target.socket).await
-        }
-        (Endpoint::Tcp { host, port, bind }, Some(proxy)) => {
-            in_time(socks::connect(proxy, host, *port, bind.as_deref())).await
+async fn reach(endpoint: &Endpoint, target: &Target) -> io::Result<Stream> {
+    match endpoint {
+        Endpoint::Unix(path) => Ok(UnixStream::connect(path).await?.into()),
+        Endpoint::Tcp { host, port, bind } => {
+            let bind = bind.as_deref();
+            match &target.proxy {
+                None => connect_host(host, *port, bind, target.socket).await,
+                Some(proxy) => in_time(socks::connect(proxy, host, *port, bind)).await,
+            }
         }
     }
 }
@@ -231,10 +289,10 @@ pub fn is_lookup_error(error: &io::Error) -> bool {
 
 /// A host name that has no usable address.
 #[derive(Debug)]
-struct LookupError(String);
+pub(super) struct LookupError(String);
 
 impl LookupError {
-    fn wrap(what: String) -> io::Error {
+    pub(super) fn wrap(what: String) -> io::Error {
         io::Error::new(io::ErrorKind::NotFound, Self(what))
     }
 
@@ -283,6 +341,19 @@ mod tests {
     fn brackets_around_an_address_are_taken_off() {
         let addresses = runtime().block_on(resolve("[::1]", 7)).expect("addresses");
         assert_eq!(addresses, ["[::1]:7".parse().expect("an address")]);
+    }
+
+    #[test]
+    fn a_server_elsewhere_is_known_by_the_domain_that_was_asked_for() {
+        for (host, domain, name) in [
+            ("b1.example.org", "example.org", "b1.example.org"),
+            ("B1.Example.org", "example.ORG.", "B1.Example.org"),
+            ("example.org", "example.org", "example.org"),
+            ("badexample.org", "example.org", "example.org"),
+            ("example.org.evil.test", "example.org", "example.org"),
+        ] {
+            assert_eq!(known_as(host, domain), name, "{host}");
+        }
     }
 
     #[test]

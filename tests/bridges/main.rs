@@ -3,5 +3,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+#[allow(dead_code)] // the tests of TLS use all of it
+#[path = "../tls/ca.rs"]
+mod ca;
 mod far;
+mod layers;
+mod options;
+mod reload;
+mod ring;
 mod sharing;

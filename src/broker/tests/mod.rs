@@ -11,6 +11,7 @@ mod harness;
 mod limits;
 mod memory;
 mod mounts;
+mod origin;
 mod pressure;
 mod reload;
 mod restart;

@@ -14,15 +14,22 @@ use super::url::{self, Url};
 use crate::client::{ConnectOptions, Will};
 use crate::codec::{Properties, Property, QoS, Version};
 use crate::topic;
-use crate::transport::{Endpoint, SocketOptions, Target};
+use crate::transport::{Endpoint, SocketOptions, Target, local_domain};
 
 /// Where brokers usually have MQTT over WebSocket; Mosquitto takes any path.
 const WEBSOCKET_PATH: &str = "/mqtt";
+
+/// The services of `-S`, plain and with TLS.
+const SERVICE: &str = "_mqtt._tcp";
+const SECURE_SERVICE: &str = "_secure-mqtt._tcp";
 
 /// What the common options say.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) target: Target,
+    /// The service whose SRV records name the broker, if they do; the host of
+    /// `target` is the domain then.
+    pub(super) service: Option<&'static str>,
     pub(super) options: ConnectOptions,
     pub(super) properties: PropertySets,
     /// The topic of `-L`, if there is one.
@@ -45,7 +52,8 @@ impl Connection {
         defaults: Defaults,
     ) -> Result<Self, Failure> {
         refused::check(matches)?;
-        let url = text(matches, "url").map(Url::parse).transpose()?;
+        let mut url = text(matches, "url").map(Url::parse).transpose()?;
+        let websocket = websocket(matches, url.as_mut())?;
         let version = version(matches, &properties, defaults)?;
         let username = text(matches, "username")
             .map(str::to_owned)
@@ -62,13 +70,13 @@ impl Connection {
         {
             connect.push(Property::SessionExpiryInterval(expiry));
         }
-        let websocket = matches.get_flag("ws") || url.as_ref().is_some_and(|url| url.websocket);
         let tls = tls::connector(matches, url.as_ref(), port(matches, url.as_ref())?)?;
+        let service = service(matches, tls.is_some(), websocket.is_some())?;
         let target = Target {
             endpoint: endpoint(matches, url.as_ref(), tls.is_some())?,
             proxy: text(matches, "proxy").map(url::proxy).transpose()?,
             tls,
-            websocket: websocket.then(|| WEBSOCKET_PATH.to_owned()),
+            websocket,
             socket: SocketOptions::default(),
         };
         let options = ConnectOptions {
@@ -84,6 +92,7 @@ impl Connection {
         };
         Ok(Self {
             target,
+            service,
             options,
             properties,
             url_topic: url.map(|url| url.topic).filter(|topic| !topic.is_empty()),
@@ -106,14 +115,67 @@ pub(super) fn bytes(matches: &ArgMatches, id: &str) -> Option<Vec<u8>> {
         .map(|value| value.clone().into_vec())
 }
 
+/// The path of the WebSocket connection, if it is one. Mosquitto's clients take
+/// what follows the host of a URL for a topic, its manual for the path: beside
+/// `-t` it is the path.
+fn websocket(matches: &ArgMatches, url: Option<&mut Url>) -> Result<Option<String>, Failure> {
+    let by_url = url.as_ref().is_some_and(|url| url.websocket);
+    let given = text(matches, "ws-path");
+    if !by_url && !matches.get_flag("ws") {
+        return match given {
+            None => Ok(None),
+            Some(_) => Err(Failure::usage("--ws-path is about WebSocket, add --ws.")),
+        };
+    }
+    let path = match (given, url) {
+        (Some(path), _) if path.starts_with('/') => path.to_owned(),
+        (Some(path), _) => format!("/{path}"),
+        (None, Some(url)) if by_url && matches.contains_id("topic") && !url.topic.is_empty() => {
+            format!("/{}", std::mem::take(&mut url.topic))
+        }
+        (None, _) => WEBSOCKET_PATH.to_owned(),
+    };
+    if path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(Some(path))
+    } else {
+        Err(Failure::usage(format_args!(
+            "Invalid WebSocket path '{path}'."
+        )))
+    }
+}
+
+/// The service of `-S`.
+fn service(
+    matches: &ArgMatches,
+    tls: bool,
+    websocket: bool,
+) -> Result<Option<&'static str>, Failure> {
+    if !matches.get_flag("srv") {
+        return Ok(None);
+    }
+    if websocket || matches.contains_id("unix") {
+        return Err(Failure::usage(
+            "-S is about MQTT over TCP, it goes neither with WebSocket nor with --unix.",
+        ));
+    }
+    Ok(Some(if tls { SECURE_SERVICE } else { SERVICE }))
+}
+
 /// Where the broker is. With TLS, that is another port by default.
 fn endpoint(matches: &ArgMatches, url: Option<&Url>, tls: bool) -> Result<Endpoint, Failure> {
     if let Some(path) = text(matches, "unix") {
         return Ok(Endpoint::Unix(path.into()));
     }
     let host = text(matches, "host").or_else(|| Some(url?.host.as_str()));
+    let host = match host {
+        Some(host) => host.to_owned(),
+        None if matches.get_flag("srv") => local_domain().ok_or_else(|| {
+            Failure::usage("-S without -h needs a local domain, and this machine knows none.")
+        })?,
+        None => "localhost".to_owned(),
+    };
     Ok(Endpoint::Tcp {
-        host: host.unwrap_or("localhost").to_owned(),
+        host,
         port: port(matches, url)?.unwrap_or(if tls { 8883 } else { 1883 }),
         bind: text(matches, "bind").map(str::to_owned),
     })
