@@ -4,7 +4,7 @@ complete -c mqtt-pub -s f -l file -d 'The message is the content of this file' -
 complete -c mqtt-pub -s q -l qos -d 'The quality of service of the messages: 0, 1 or 2 [default: 0]' -r
 complete -c mqtt-pub -l repeat -d 'Send the message so many times (with -m, -f, -n or -s)' -r
 complete -c mqtt-pub -l repeat-delay -d 'With --repeat: seconds to wait after each message' -r
-complete -c mqtt-pub -s M -d 'The most messages of QoS 1 and 2 that may be unacknowledged [default: 20]' -r
+complete -c mqtt-pub -s M -d 'The most messages of QoS 1 and 2 that may be unacknowledged, where the broker takes so many [default: 100 at QoS 1, 20 at QoS 2]' -r
 complete -c mqtt-pub -l encode -d 'Send the message in this form; what becomes json, cbor or msgpack is written as JSON' -r -f -a "json\t''
 hex\t''
 base64\t''

@@ -3,11 +3,10 @@
 use std::io;
 
 use super::relay::{LOCAL_VERSION, Remote};
-use crate::broker::BRIDGE;
 use crate::client::{ConnectOptions, Will};
 use crate::codec::{
-    Connect, MAX_REMAINING_LENGTH, Packet, Properties, Property, QoS, RetainHandling, Subscribe,
-    SubscriptionOptions, SubscriptionRequest, Unsubscribe, Version,
+    BRIDGE, Connect, MAX_REMAINING_LENGTH, Packet, Properties, Property, QoS, RetainHandling,
+    Subscribe, SubscriptionOptions, SubscriptionRequest, Unsubscribe, Version,
 };
 use crate::config::{Bridge, BridgeAddress, BridgeTransport, Ciphers, OpensslCiphers, TlsVersion};
 use crate::property;

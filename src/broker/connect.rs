@@ -10,10 +10,10 @@ use super::publication::{MessageProperties, Publication};
 use super::publish::LONG_TOPIC;
 use super::session::Will;
 use super::timers::{Millis, Timer};
-use super::{BRIDGE, Core, Grounds, Policy, Refusal};
+use super::{Core, Grounds, Policy, Refusal};
 use crate::auth::{Access, Client};
 use crate::codec::{
-    ConnAck, Connect, Packet, Properties, Property, ReasonCode, RefusedConnect, Version,
+    BRIDGE, ConnAck, Connect, Packet, Properties, Property, ReasonCode, RefusedConnect, Version,
 };
 use crate::config::LogType;
 use crate::session::aliases;
@@ -380,6 +380,7 @@ impl Core {
             return;
         };
         let (version, max_packet_size) = (connection.version, connection.max_packet_size);
+        let receive_maximum = connection.promised.receive_maximum;
         let settings = &self.peers.settings;
         let mut properties = Properties::new();
         if version == Version::V5 {
@@ -408,8 +409,8 @@ impl Core {
                 properties.push(Property::RetainAvailable(0));
             }
             properties.push(Property::MaximumPacketSize(settings.max_packet_size));
-            if settings.max_inflight_messages < u16::MAX {
-                properties.push(Property::ReceiveMaximum(settings.max_inflight_messages));
+            if receive_maximum < u16::MAX {
+                properties.push(Property::ReceiveMaximum(receive_maximum));
             }
         }
         // MQTT 3.1 has no session-present flag (its byte is reserved).

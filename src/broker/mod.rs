@@ -73,7 +73,6 @@ pub use connect::Decision;
 pub use connection::ConnectionId;
 pub use denial::Denial;
 pub use durable::ReadQueue;
-pub use origin::BRIDGE;
 pub use proof::{ProofRequest, auth};
 pub use refusal::Refusal;
 pub use reload::{Grounds, Guest};

@@ -37,12 +37,10 @@ use std::sync::OnceLock;
 
 use super::Core;
 use super::publication::{MessageProperties, Publication};
+#[cfg(doc)]
+use crate::codec::BRIDGE;
 use crate::codec::{Properties, Property};
 use crate::store::Record;
-
-/// The user property by which a bridge introduces itself in CONNECT. Its value
-/// says nothing.
-pub const BRIDGE: &str = "moustique-bridge";
 
 /// The user property that carries a stamp.
 const ORIGIN: &str = "moustique-origin";

@@ -225,12 +225,19 @@ impl Core {
         publish: &Publish<'_>,
     ) -> Option<(ReasonCode, Option<Explanation>)> {
         let limit = self.peers.settings.message_size_limit as usize;
+        let session = self.peers.session(session)?;
+        // A bridge tries again what there is no room for, but not that.
+        let too_large = if session.policy.is_bridge {
+            ReasonCode::IMPLEMENTATION_SPECIFIC
+        } else {
+            ReasonCode::QUOTA_EXCEEDED
+        };
         if publish.payload.len() > limit {
             // Mosquitto says 0x95, which no acknowledgement can have; clients
             // that know their codes end the connection for it.
-            return Some((ReasonCode::QUOTA_EXCEEDED, None));
+            return Some((too_large, None));
         }
-        let denial = self.peers.session(session)?.why_not_write(topic)?;
+        let denial = session.why_not_write(topic)?;
         Some((ReasonCode::NOT_AUTHORIZED, Some(denial.explain())))
     }
 

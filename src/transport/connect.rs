@@ -337,6 +337,41 @@ mod tests {
         });
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_system_is_told_what_it_shall_do_about_the_connection() {
+        runtime().block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let endpoint = Endpoint::Tcp {
+                host: "127.0.0.1".to_owned(),
+                port: listener.local_addr().unwrap().port(),
+                bind: None,
+            };
+            let seconds = Duration::from_secs;
+            let socket = SocketOptions {
+                keepalive: Some(TcpKeepalive {
+                    idle: seconds(60),
+                    interval: seconds(10),
+                    count: 3,
+                }),
+                user_timeout: Some(seconds(7)),
+            };
+            let target = Target {
+                socket,
+                ..endpoint.into()
+            };
+            let Stream::Tcp(tcp) = connect(&target).await.unwrap() else {
+                panic!("no TCP");
+            };
+            let socket = SockRef::from(&tcp);
+            assert!(socket.keepalive().unwrap());
+            assert_eq!(socket.tcp_keepalive_time().unwrap(), seconds(60));
+            assert_eq!(socket.tcp_keepalive_interval().unwrap(), seconds(10));
+            assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
+            assert_eq!(socket.tcp_user_timeout().unwrap(), Some(seconds(7)));
+        });
+    }
+
     #[test]
     fn brackets_around_an_address_are_taken_off() {
         let addresses = runtime().block_on(resolve("[::1]", 7)).expect("addresses");

@@ -6,6 +6,7 @@ mod common;
 #[allow(dead_code)] // the tests of TLS use all of it
 #[path = "../tls/ca.rs"]
 mod ca;
+mod chaos;
 mod far;
 mod layers;
 mod options;

@@ -2,10 +2,10 @@
 
 use super::durable::Kept;
 use super::harness::*;
-use crate::broker::{BRIDGE, Policy};
+use crate::broker::Policy;
 use crate::codec::{
-    AckKind, Connect, Packet, Properties, Property, Publish, QoS, ReasonCode, SubscriptionOptions,
-    Version,
+    AckKind, BRIDGE, Connect, Packet, Properties, Property, Publish, QoS, ReasonCode,
+    SubscriptionOptions, Version,
 };
 
 /// How often bytes may cross all bridges until nothing moves.

@@ -7,6 +7,7 @@ use clap::ArgMatches;
 
 use super::failure::Failure;
 use super::password::password;
+use super::place::{self, Place, url_is_later};
 use super::properties::PropertySets;
 use super::refused;
 use super::tls;
@@ -14,14 +15,7 @@ use super::url::{self, Url};
 use crate::client::{ConnectOptions, Will};
 use crate::codec::{Properties, Property, QoS, Version};
 use crate::topic;
-use crate::transport::{Endpoint, SocketOptions, Target, local_domain};
-
-/// Where brokers usually have MQTT over WebSocket; Mosquitto takes any path.
-const WEBSOCKET_PATH: &str = "/mqtt";
-
-/// The services of `-S`, plain and with TLS.
-const SERVICE: &str = "_mqtt._tcp";
-const SECURE_SERVICE: &str = "_secure-mqtt._tcp";
+use crate::transport::{SocketOptions, Target};
 
 /// What the common options say.
 #[derive(Debug)]
@@ -32,8 +26,8 @@ pub(super) struct Connection {
     pub(super) service: Option<&'static str>,
     pub(super) options: ConnectOptions,
     pub(super) properties: PropertySets,
-    /// The topic of `-L`, if there is one.
-    pub(super) url_topic: Option<String>,
+    /// The topics of `-t` and `-L`.
+    pub(super) topics: Vec<String>,
     pub(super) qos: QoS,
     pub(super) debug: bool,
     pub(super) quiet: bool,
@@ -43,6 +37,8 @@ pub(super) struct Connection {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Defaults {
     pub(super) version: Version,
+    /// The words for an empty `-i`.
+    pub(super) invalid_id: &'static str,
 }
 
 impl Connection {
@@ -53,27 +49,28 @@ impl Connection {
     ) -> Result<Self, Failure> {
         refused::check(matches)?;
         let mut url = text(matches, "url").map(Url::parse).transpose()?;
-        let websocket = websocket(matches, url.as_mut())?;
+        let websocket = place::websocket(matches, url.as_mut())?;
         let version = version(matches, &properties, defaults)?;
-        let username = text(matches, "username")
-            .map(str::to_owned)
-            .or_else(|| url.as_ref()?.username.clone());
-        let password =
-            password(matches)?.or_else(|| Some(url.as_ref()?.password.clone()?.into_bytes()));
+        let (username, password) = credentials(matches, url.as_ref())?;
         if password.is_some() && username.is_none() && version != Version::V5 {
             return Err(Failure::plain("Problem setting username and/or password."));
         }
-        let (client_id, clean_start, expiry) = session(matches, version)?;
+        let (client_id, clean_start, expiry) = session(matches, version, defaults)?;
         let mut connect = properties.connect.clone();
-        if let Some(expiry) = expiry
-            && crate::property!(connect, SessionExpiryInterval).is_none()
-        {
+        let is_told = crate::property!(connect, SessionExpiryInterval).is_some();
+        if is_told && matches.contains_id("session-expiry") {
+            return Err(Failure::usage(
+                "Duplicate property session-expiry-interval for connect: give it by -x or by -D.",
+            ));
+        }
+        if let Some(expiry) = expiry.filter(|_| !is_told) {
             connect.push(Property::SessionExpiryInterval(expiry));
         }
-        let tls = tls::connector(matches, url.as_ref(), port(matches, url.as_ref())?)?;
-        let service = service(matches, tls.is_some(), websocket.is_some())?;
+        let place = Place::new(matches, url.as_ref())?;
+        let tls = tls::connector(matches, url.as_ref(), place.port)?;
+        let service = place.service(tls.is_some(), websocket.is_some())?;
         let target = Target {
-            endpoint: endpoint(matches, url.as_ref(), tls.is_some())?,
+            endpoint: place.endpoint(text(matches, "bind"), tls.is_some())?,
             proxy: text(matches, "proxy").map(url::proxy).transpose()?,
             tls,
             websocket,
@@ -95,7 +92,7 @@ impl Connection {
             service,
             options,
             properties,
-            url_topic: url.map(|url| url.topic).filter(|topic| !topic.is_empty()),
+            topics: place::topics(matches, url.as_ref()),
             qos: qos(matches)?,
             debug: matches.get_flag("debug"),
             quiet: matches.get_flag("quiet"),
@@ -115,80 +112,24 @@ pub(super) fn bytes(matches: &ArgMatches, id: &str) -> Option<Vec<u8>> {
         .map(|value| value.clone().into_vec())
 }
 
-/// The path of the WebSocket connection, if it is one. Mosquitto's clients take
-/// what follows the host of a URL for a topic, its manual for the path: beside
-/// `-t` it is the path.
-fn websocket(matches: &ArgMatches, url: Option<&mut Url>) -> Result<Option<String>, Failure> {
-    let by_url = url.as_ref().is_some_and(|url| url.websocket);
-    let given = text(matches, "ws-path");
-    if !by_url && !matches.get_flag("ws") {
-        return match given {
-            None => Ok(None),
-            Some(_) => Err(Failure::usage("--ws-path is about WebSocket, add --ws.")),
-        };
-    }
-    let path = match (given, url) {
-        (Some(path), _) if path.starts_with('/') => path.to_owned(),
-        (Some(path), _) => format!("/{path}"),
-        (None, Some(url)) if by_url && matches.contains_id("topic") && !url.topic.is_empty() => {
-            format!("/{}", std::mem::take(&mut url.topic))
-        }
-        (None, _) => WEBSOCKET_PATH.to_owned(),
-    };
-    if path.bytes().all(|byte| byte.is_ascii_graphic()) {
-        Ok(Some(path))
-    } else {
-        Err(Failure::usage(format_args!(
-            "Invalid WebSocket path '{path}'."
-        )))
-    }
-}
-
-/// The service of `-S`.
-fn service(
+/// User name and password.
+fn credentials(
     matches: &ArgMatches,
-    tls: bool,
-    websocket: bool,
-) -> Result<Option<&'static str>, Failure> {
-    if !matches.get_flag("srv") {
-        return Ok(None);
-    }
-    if websocket || matches.contains_id("unix") {
-        return Err(Failure::usage(
-            "-S is about MQTT over TCP, it goes neither with WebSocket nor with --unix.",
-        ));
-    }
-    Ok(Some(if tls { SECURE_SERVICE } else { SERVICE }))
-}
-
-/// Where the broker is. With TLS, that is another port by default.
-fn endpoint(matches: &ArgMatches, url: Option<&Url>, tls: bool) -> Result<Endpoint, Failure> {
-    if let Some(path) = text(matches, "unix") {
-        return Ok(Endpoint::Unix(path.into()));
-    }
-    let host = text(matches, "host").or_else(|| Some(url?.host.as_str()));
-    let host = match host {
-        Some(host) => host.to_owned(),
-        None if matches.get_flag("srv") => local_domain().ok_or_else(|| {
-            Failure::usage("-S without -h needs a local domain, and this machine knows none.")
-        })?,
-        None => "localhost".to_owned(),
+    url: Option<&Url>,
+) -> Result<(Option<String>, Option<Vec<u8>>), Failure> {
+    let of_url = url.and_then(|url| url.username.clone());
+    let given = text(matches, "username").map(str::to_owned);
+    let username = if url_is_later(matches, "username") {
+        of_url.or(given)
+    } else {
+        given.or(of_url)
     };
-    Ok(Endpoint::Tcp {
-        host,
-        port: port(matches, url)?.unwrap_or(if tls { 8883 } else { 1883 }),
-        bind: text(matches, "bind").map(str::to_owned),
-    })
-}
-
-/// The port, if one was named.
-fn port(matches: &ArgMatches, url: Option<&Url>) -> Result<Option<u16>, Failure> {
-    let port = text(matches, "port").or_else(|| url?.port.as_deref());
-    match port.map(|text| (text, text.trim().parse::<u16>())) {
-        None | Some((_, Ok(0))) => Ok(None),
-        Some((_, Ok(port))) => Ok(Some(port)),
-        Some((text, Err(_))) => Err(Failure::usage(format_args!("Invalid port given: {text}"))),
-    }
+    let of_url = url.and_then(|url| Some(url.password.clone()?.into_bytes()));
+    let password = match of_url {
+        Some(of_url) if url_is_later(matches, "password") => Some(of_url),
+        of_url => password(matches)?.or(of_url),
+    };
+    Ok((username, password))
 }
 
 fn version(
@@ -234,7 +175,11 @@ fn parse_qos(text: &str) -> Option<QoS> {
 }
 
 /// Client identifier, clean start, and how long the session lasts (MQTT 5).
-fn session(matches: &ArgMatches, version: Version) -> Result<(String, bool, Option<u32>), Failure> {
+fn session(
+    matches: &ArgMatches,
+    version: Version,
+    defaults: Defaults,
+) -> Result<(String, bool, Option<u32>), Failure> {
     let prefix = text(matches, "id-prefix");
     let id = text(matches, "id");
     if prefix.is_some() && id.is_some() {
@@ -243,7 +188,7 @@ fn session(matches: &ArgMatches, version: Version) -> Result<(String, bool, Opti
         ));
     }
     if id == Some("") {
-        return Err(Failure::plain("Invalid id."));
+        return Err(Failure::plain(defaults.invalid_id));
     }
     let keep = matches.get_flag("disable-clean-session");
     let expiry = match text(matches, "session-expiry") {

@@ -49,7 +49,7 @@ pub fn pub_command() -> Command {
             "max-inflight",
             'M',
             "max_inflight",
-            "The most messages of QoS 1 and 2 that may be unacknowledged [default: 20]",
+            "The most messages of QoS 1 and 2 that may be unacknowledged, where the broker takes so many [default: 100 at QoS 1, 20 at QoS 2]",
         ),
         encode(),
         long_value(
