@@ -9,6 +9,7 @@ mod ca;
 mod chaos;
 mod far;
 mod layers;
+mod limits;
 mod options;
 mod reload;
 mod ring;
