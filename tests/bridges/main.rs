@@ -13,4 +13,6 @@ mod limits;
 mod options;
 mod reload;
 mod ring;
+#[cfg(feature = "peers")]
+mod rumqttd;
 mod sharing;
