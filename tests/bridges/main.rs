@@ -6,9 +6,13 @@ mod common;
 #[allow(dead_code)] // the tests of TLS use all of it
 #[path = "../tls/ca.rs"]
 mod ca;
+mod chaos;
 mod far;
 mod layers;
+mod limits;
 mod options;
 mod reload;
 mod ring;
+#[cfg(feature = "peers")]
+mod rumqttd;
 mod sharing;
