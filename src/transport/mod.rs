@@ -13,7 +13,7 @@ mod stream;
 pub mod tls;
 pub mod websocket;
 
-pub use connect::{Endpoint, Target, connect, connect_service, is_lookup_error};
+pub use connect::{Endpoint, SocketOptions, Target, connect, connect_service, is_lookup_error};
 pub use early::Early;
 pub use socks::{Proxy, ProxyError};
 pub use srv::local_domain;

@@ -15,7 +15,7 @@ use super::url::{self, Url};
 use crate::client::{ConnectOptions, Will};
 use crate::codec::{Properties, Property, QoS, Version};
 use crate::topic;
-use crate::transport::Target;
+use crate::transport::{SocketOptions, Target};
 
 /// What the common options say.
 #[derive(Debug)]
@@ -74,6 +74,7 @@ impl Connection {
             proxy: text(matches, "proxy").map(url::proxy).transpose()?,
             tls,
             websocket,
+            socket: SocketOptions::default(),
         };
         let options = ConnectOptions {
             version,
