@@ -326,7 +326,7 @@ impl Core {
                 self.peers.deliver(fanout, &target, Some(group));
             }
         }
-        !(route.targets.is_empty() && route.groups.is_empty())
+        !route.is_empty()
     }
 
     /// Publishes a will whose moment has come.
