@@ -12,8 +12,6 @@ use rustls::{
     ClientConfig, ClientConnection, RootCertStore, Stream, crypto::ring, pki_types::ServerName,
 };
 
-use crate::rows::Transport;
-
 const HOST: &str = "localhost";
 
 /// As much is read at once.
@@ -33,6 +31,14 @@ pub(crate) fn certificate() -> (String, String) {
         CERTIFICATE.cert.pem(),
         CERTIFICATE.signing_key.serialize_pem(),
     )
+}
+
+/// What MQTT is spoken over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Tcp,
+    Tls,
+    WebSocket,
 }
 
 pub(crate) enum Layer {

@@ -67,9 +67,13 @@ fn main() -> io::Result<()> {
 /// Runs one row: all contenders side by side, taking turns.
 fn compare(row: &Row, programs: &[Program], arguments: &Arguments) -> io::Result<Vec<Series>> {
     let _confined = row.one_core.then(cores::confine).transpose()?;
-    let mut contenders = Vec::new();
+    let (mut contenders, mut absent) = (Vec::new(), Vec::new());
     for program in programs {
-        contenders.push(program.start(row)?);
+        match program.start(row) {
+            Ok(contender) => contenders.push(contender),
+            Err(error) if program.may_fail() => absent.push(Series::failed(program.name, error)),
+            Err(error) => return Err(error),
+        }
     }
     if row.suits_a_relay() {
         contenders.push(relay::start()?);
@@ -88,6 +92,7 @@ fn compare(row: &Row, programs: &[Program], arguments: &Arguments) -> io::Result
         }
     }
     drop(bystanders);
+    series.extend(absent);
     Ok(series)
 }
 

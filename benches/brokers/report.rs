@@ -31,6 +31,14 @@ impl Series {
         }
     }
 
+    /// That of a contender that did not start.
+    pub(crate) fn failed(name: &str, why: io::Error) -> Self {
+        Self {
+            failure: Some(why.to_string()),
+            ..Self::new(name)
+        }
+    }
+
     fn median(&self, figure: impl Fn(&Sample) -> f64) -> f64 {
         middle(self.samples.iter().map(figure).collect())
     }

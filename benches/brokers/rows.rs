@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::wire::DIGITS;
+use crate::{layer::Transport, wire::DIGITS};
 
 /// The name of the one user of a broker that asks for one.
 pub(crate) const USER: &str = "load";
@@ -50,14 +50,6 @@ pub(crate) enum Table {
     /// Both of them again, of rows that run only if they are asked for.
     Growth,
     Undisturbed,
-}
-
-/// What MQTT is spoken over.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Transport {
-    Tcp,
-    Tls,
-    WebSocket,
 }
 
 impl Table {

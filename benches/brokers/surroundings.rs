@@ -18,8 +18,8 @@ use std::{
 use crate::{
     brokers,
     connection::Greeted,
-    layer,
-    rows::{Row, Transport, USER},
+    layer::{self, Transport},
+    rows::{Row, USER},
 };
 
 /// [`USER`] with the same as password, as `mosquitto_passwd` has it.

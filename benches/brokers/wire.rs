@@ -29,7 +29,8 @@ pub(crate) fn connect_lasting(client: &str) -> Vec<u8> {
 
 fn connect_with(flags: u8, client: &str, name: Option<&str>) -> Vec<u8> {
     let mut body = b"\x00\x04MQTT\x04".to_vec();
-    body.extend([flags, 0, 0]); // no keep alive
+    // The longest keep alive, because rumqttd takes no client without.
+    body.extend([flags, 0xFF, 0xFF]);
     put_text(&mut body, client);
     for text in name.iter().flat_map(|name| [name, name]) {
         put_text(&mut body, text);

@@ -2,7 +2,7 @@
 //! under another name, and what is whole in them is taken over.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -22,6 +22,11 @@ use super::{Store, WallMillis};
 const VERSION_FILE: &str = "version";
 const VERSION: &[u8] = b"FJL\x03";
 const LOCK_FILE: &str = "lock";
+
+/// What a store is called while it is made: a new one, and one that takes a
+/// damaged one's place.
+const NEW: &str = "new";
+const RESCUED: &str = "rescued";
 
 /// Records that are taken over in one commit.
 const PORTION: usize = 512;
@@ -45,7 +50,15 @@ pub struct Opened {
 /// The directory cannot be written to, or another process has the store open.
 /// Damage is no error.
 pub fn open(path: &Path, now: WallMillis) -> Result<Opened, StoreError> {
-    fs::create_dir_all(path).map_err(|e| forbidden("make the directory", path, &e))?;
+    if !path.exists() {
+        let rescued = with_suffix(path, RESCUED);
+        if !rescued.exists() {
+            create(path)?;
+        } else {
+            // A rescue was cut off before its last step.
+            fs::rename(&rescued, path).map_err(|e| forbidden("rename", &rescued, &e))?;
+        }
+    }
     let probe = path.join("probe");
     fs::write(&probe, b"")
         .and_then(|()| fs::remove_file(&probe))
@@ -61,6 +74,44 @@ pub fn open(path: &Path, now: WallMillis) -> Result<Opened, StoreError> {
         Err(error) if error.kind == ErrorKind::Damaged => rescue(path, now, &error, remarks),
         Err(error) => Err(error),
     }
+}
+
+/// Makes a store, as a whole or not at all.
+fn create(path: &Path) -> Result<(), StoreError> {
+    let new = with_suffix(path, NEW);
+    remove(&new).map_err(|e| StoreError::io("remove", &new, &e))?;
+    make_directory(&new).map_err(|e| forbidden("make the directory", path, &e))?;
+    drop(Disk::open(&new)?);
+    sync_names(&new)?;
+    fs::rename(&new, path).map_err(|e| forbidden("rename", &new, &e))
+}
+
+/// Makes a directory that survives a power cut, and those above it.
+fn make_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = above(path);
+    make_directory(above)?;
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => sync_directory(above),
+    }
+}
+
+/// The directory that a path is in.
+fn above(path: &Path) -> &Path {
+    let parent = path.parent().unwrap_or(path);
+    if parent.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        parent
+    }
+}
+
+/// Brings the names in a directory to the disk.
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
 }
 
 /// Bytes that are free for us on the file system of a path.
@@ -109,7 +160,10 @@ fn whole(path: &Path, now: WallMillis, remarks: &mut Vec<String>) -> Result<bool
     let check = !losses.is_empty() || path.join(SUSPECT).exists();
     for loss in losses {
         let aside = unused(&loss.file.with_extension(format!("damaged-{}", stamp(now))));
-        fs::copy(&loss.file, &aside).map_err(|e| StoreError::io("write", &aside, &e))?;
+        fs::copy(&loss.file, &aside)
+            .and_then(|_| File::open(&aside)?.sync_all())
+            .and_then(|()| sync_directory(path))
+            .map_err(|e| StoreError::io("write", &aside, &e))?;
         journal::cut(&loss).map_err(|e| StoreError::io("write", &loss.file, &e))?;
         remarks.push(format!(
             "{}; what came before is whole and in use, a copy of the file is kept as {}",
@@ -134,6 +188,9 @@ fn describe(loss: &Loss) -> String {
 fn attempt(path: &Path, check: bool) -> Result<(Disk, Recovered), StoreError> {
     careful(|| {
         let mut disk = Disk::open(path)?;
+        sync_names(path)?;
+        // What a process left that was killed is acted upon from now on.
+        disk.sync()?;
         if check {
             disk.check()?;
         }
@@ -151,35 +208,47 @@ fn attempt(path: &Path, check: bool) -> Result<(Disk, Recovered), StoreError> {
     })
 }
 
+/// Brings to the disk where everything is: the engine syncs what is in its
+/// files, and the names of most of them.
+fn sync_names(path: &Path) -> Result<(), StoreError> {
+    for directory in [&path.join("keyspaces"), path, above(path)] {
+        match sync_directory(directory) {
+            // Where we may make files we need not be allowed to list them.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced.map_err(|e| StoreError::io("sync", directory, &e))?,
+        }
+    }
+    Ok(())
+}
+
 fn careful<R>(act: impl FnOnce() -> Result<R, StoreError>) -> Result<R, StoreError> {
     catch_unwind(AssertUnwindSafe(act))
         .unwrap_or_else(|_| Err(StoreError::damaged("the engine cannot read its files")))
 }
 
-/// Sets the directory aside and starts anew with what is whole in it.
+/// Starts anew with what is whole in a store, and sets the old one aside. Until
+/// that is done the old one stays where it is.
 fn rescue(
     path: &Path,
     now: WallMillis,
     why: &StoreError,
     mut remarks: Vec<String>,
 ) -> Result<Opened, StoreError> {
-    let aside = unused(&with_suffix(path, &format!("damaged-{}", stamp(now))));
-    fs::rename(path, &aside).map_err(|e| forbidden("rename", path, &e))?;
-    fs::create_dir_all(path).map_err(|e| forbidden("make the directory", path, &e))?;
-    remarks.push(format!(
-        "the store {} is damaged ({why}); it is kept as {}",
-        path.display(),
-        aside.display()
-    ));
-    let mut store = Disk::open(path)?;
+    let fresh = with_suffix(path, RESCUED);
     // The engine changes what it opens, so it gets a copy.
-    let copy = unused(&with_suffix(path, "rescue"));
-    let salvaged = link_all(&aside, &copy)
-        .map_err(|e| StoreError::io("copy", &aside, &e))
+    let copy = with_suffix(path, "rescue");
+    for left in [&fresh, &copy] {
+        // Of a rescue that was cut off.
+        remove(left).map_err(|e| StoreError::io("remove", left, &e))?;
+    }
+    make_directory(&fresh).map_err(|e| forbidden("make the directory", &fresh, &e))?;
+    let mut store = Disk::open(&fresh)?;
+    let salvaged = link_all(path, &copy)
+        .map_err(|e| StoreError::io("copy", path, &e))
         .and_then(|()| careful(|| salvage(&copy, &mut store)));
     // It is only a copy.
-    let _ = fs::remove_dir_all(&copy);
-    match salvaged {
+    let _ = remove(&copy);
+    let taken_over = match salvaged {
         Ok(Salvaged {
             sessions,
             subscriptions,
@@ -191,25 +260,43 @@ fn rescue(
                 0 => "no part was unreadable",
                 _ => "some parts were unreadable",
             };
-            remarks.push(format!(
+            format!(
                 "taken over from it: {sessions} sessions with {subscriptions} subscriptions and \
                  {deliveries} queued messages, {retained} retained messages; {complete}"
-            ));
+            )
         }
         // Our own side failed.
         Err(error) if error.kind != ErrorKind::Damaged => return Err(error),
-        Err(error) => remarks.push(format!(
+        Err(error) => format!(
             "nothing could be taken over from it ({error}): the broker starts without sessions \
              and retained messages"
-        )),
-    }
+        ),
+    };
     store.sync()?;
-    let recovered = store.recover()?;
+    drop(store);
+    sync_names(&fresh)?;
+    let aside = unused(&with_suffix(path, &format!("damaged-{}", stamp(now))));
+    fs::rename(path, &aside).map_err(|e| forbidden("rename", path, &e))?;
+    fs::rename(&fresh, path).map_err(|e| forbidden("rename", &fresh, &e))?;
+    let (store, recovered) = attempt(path, false)?;
+    remarks.push(format!(
+        "the store {} is damaged ({why}); it is kept as {}",
+        path.display(),
+        aside.display()
+    ));
+    remarks.push(taken_over);
     Ok(Opened {
         store,
         recovered,
         remarks,
     })
+}
+
+fn remove(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }
 
 #[derive(Default)]

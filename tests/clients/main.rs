@@ -8,6 +8,7 @@ mod common;
 mod differences;
 mod kinder;
 mod lines;
+mod reach;
 mod scripted;
 mod terminal;
 mod usage;

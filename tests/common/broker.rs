@@ -134,9 +134,14 @@ impl Broker {
     }
 
     /// Ends the broker with SIGKILL. Another one can be started in its place.
-    pub(crate) fn kill(mut self) -> Setup {
+    pub(crate) fn kill(self) -> Setup {
+        self.end(Signal::SIGKILL)
+    }
+
+    /// As [`Broker::kill`], with a signal that ends it.
+    pub(crate) fn end(mut self, signal: Signal) -> Setup {
         let process = self.process.take().expect("the broker runs");
-        process.send(Signal::SIGKILL);
+        process.send(signal);
         process.wait_end();
         Setup {
             dir: Arc::clone(&self.dir),

@@ -13,6 +13,7 @@ pub(crate) mod broker;
 pub(crate) mod clients;
 pub(crate) mod output;
 pub(crate) mod peers;
+pub(crate) mod power;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod tap;

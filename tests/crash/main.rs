@@ -8,6 +8,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod power;
 mod publisher;
 mod restless;
 mod subscriber;
@@ -19,6 +20,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::broker::{Broker, Setup};
+use common::power::{Random, number};
 use common::raw::{Connect, Raw};
 use common::tap::packet_length;
 use publisher::Publisher;
@@ -41,10 +43,6 @@ fn conf(sync: &str) -> String {
          persistence_location {{dir}}\npersistence_sync {sync}\n\
          max_queued_messages 0\nmax_inflight_messages 500\n"
     )
-}
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
 #[test]
@@ -209,18 +207,6 @@ fn packet_id(packet: &[u8]) -> u16 {
 /// An acknowledgement.
 fn ack(first: u8, id: u16) -> Vec<u8> {
     common::raw::packet(first, &[&id.to_be_bytes()])
-}
-
-/// Numbers that depend on the seed alone (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ mixed >> 31) % bound
-    }
 }
 
 /// Tells of an acknowledgement; nobody may listen any more.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use moustique::codec::{QoS, Version};
-use moustique::store::{Delivery, Portion, Publication, Record, Session, Store, open};
+use moustique::store::{Delivery, Opened, Portion, Publication, Record, Session, Store, open};
 use tempfile::TempDir;
 
 /// Tells the process that is to be killed from the test; its value is the
@@ -39,6 +39,7 @@ fn publication(number: u64) -> Arc<Publication> {
 
 fn description(session: u64) -> Session {
     Session {
+        is_bridge: false,
         client_id: session.to_string().into(),
         username: None,
         listener: 0,
@@ -160,39 +161,44 @@ fn what_was_told_as_kept_survives_kill_9() {
             let kept = run_child(&value, 1 + round * 7 % 30);
             let opened = open(&path, 0).expect("damage is no error");
             assert_eq!(opened.remarks, [""; 0]);
-            let mut store = opened.store;
-            let last = opened.recovered.sessions[0].queue.next - 1;
+            let last = check(opened);
             assert!(
                 last >= kept.max(before),
                 "{mode}: {kept} was kept, {last} is there"
             );
             before = last;
-            let expected: BTreeSet<_> = (last.saturating_sub(20) + 1..=last).collect();
-            for session in &opened.recovered.sessions {
-                let portion = Portion {
-                    deliveries: usize::MAX,
-                    bytes: usize::MAX,
-                };
-                let queue = store
-                    .read_queue(session.number, 0, portion)
-                    .expect("a queue");
-                let found: BTreeSet<_> = queue.iter().map(|queued| queued.sequence).collect();
-                assert_eq!(
-                    found, expected,
-                    "{mode}: a batch is kept as a whole or not at all"
-                );
-                for queued in queue {
-                    assert_eq!(queued.delivery.publication, publication(queued.sequence));
-                }
-            }
-            let retained: BTreeSet<_> = opened
-                .recovered
-                .retained
-                .iter()
-                .map(|kept| kept.published)
-                .collect();
-            let expected: BTreeSet<_> = (last.saturating_sub(10) + 1..=last).collect();
-            assert_eq!(retained, expected, "{mode}");
         }
     }
+}
+
+/// What is there fits together; the number of the last step that is there.
+pub(crate) fn check(opened: Opened) -> u64 {
+    let (mut store, recovered) = (opened.store, opened.recovered);
+    let last = match recovered.sessions.first() {
+        Some(session) => session.queue.next - 1,
+        None => return 0,
+    };
+    let expected: BTreeSet<_> = (last.saturating_sub(20) + 1..=last).collect();
+    for session in &recovered.sessions {
+        let portion = Portion {
+            deliveries: usize::MAX,
+            bytes: usize::MAX,
+        };
+        let queue = store
+            .read_queue(session.number, 0, portion)
+            .expect("a queue");
+        let found: BTreeSet<_> = queue.iter().map(|queued| queued.sequence).collect();
+        assert_eq!(found, expected, "a batch is kept as a whole or not at all");
+        for queued in queue {
+            assert_eq!(queued.delivery.publication, publication(queued.sequence));
+        }
+    }
+    let retained: BTreeSet<_> = recovered
+        .retained
+        .iter()
+        .map(|kept| kept.published)
+        .collect();
+    let expected: BTreeSet<_> = (last.saturating_sub(10) + 1..=last).collect();
+    assert_eq!(retained, expected);
+    last
 }

@@ -1,6 +1,5 @@
-//! The store in real processes: killed while it writes, on a
-//! disk that is full, and fed with files
-//! that Mosquitto has just written.
+//! The store in real processes: killed while it writes, without power,
+//! on a disk that is full, and fed with files that Mosquitto has just written.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -8,3 +7,4 @@ mod common;
 mod full;
 mod import;
 mod killed;
+mod power;

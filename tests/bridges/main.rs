@@ -1,0 +1,15 @@
+//! Bridges between real brokers: ours, and Debian's Mosquitto.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+#[allow(dead_code)] // the tests of TLS use all of it
+#[path = "../tls/ca.rs"]
+mod ca;
+mod chaos;
+mod far;
+mod layers;
+mod options;
+mod reload;
+mod ring;
+mod sharing;
