@@ -379,8 +379,10 @@ const fn beside_slow(name: &'static str, slow: usize) -> Row {
     Row {
         table: Table::Undisturbed,
         shape: Shape::FanOut(100),
+        payload: 1024,
         window: 2000,
-        rate: Some(1000),
+        // Far above what the slow one reads, and not too much for any broker.
+        rate: Some(200),
         slow,
         ..growth(name)
     }
