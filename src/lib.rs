@@ -12,7 +12,8 @@
 //! A room imports only rooms below it; `ARCHITECTURE.md` tells more.
 //!
 //! - [`server`]: the shell around the core: listeners, connection tasks,
-//!   credentials, log, the process; the command line of `mqtt-broker`.
+//!   credentials, log, the process; the command line of `mqtt-broker`; in builds
+//!   with the feature `peers` also rumqttd as another engine of it.
 //! - `bridge`: connections to other brokers and what is shared over them.
 //! - [`client`]: a client for programs like these and for yours; the command
 //!   lines and the output of `mqtt-pub`, `mqtt-sub` and `mqtt-rr`.

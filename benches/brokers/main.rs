@@ -9,7 +9,8 @@
 //! the ratios within one run mean anything: never compare with another day's.
 //!
 //! The brokers are `mosquitto` as installed and ours, as Cargo built it or as
-//! the variable `MQTT_BROKER` names it. Linux only: the costs come from `/proc`.
+//! the variable `MQTT_BROKER` names it, and rumqttd, where that was built with the
+//! feature `peers` (`cargo bench --features peers --bench brokers`). Linux only: the costs come from `/proc`.
 
 mod arguments;
 mod brokers;

@@ -48,7 +48,13 @@ pub fn command() -> Command {
              line.\n\nSignals: SIGHUP reads the configuration and its files again and opens the log \
              files anew; what is wrong is logged, and the old configuration holds. SIGRTMIN opens \
              the log files anew. SIGUSR2 writes all subscriptions to the log. SIGTERM and SIGINT \
-             publish all wills, tell the clients and end.\n\nEnvironment: PUID and PGID are the \
+             publish all wills, tell the clients and end.\n\nWith --engine rumqttd, a listener \
+             for MQTT 3.1.1 and 5 without TLS has a front that passes each client to the server \
+             of rumqttd for its version. With `accept_protocol_versions 4`, or 5, rumqttd has \
+             the port to itself, and with TLS one of the two is needed. Over WebSocket it speaks \
+             3.1.1 only. Options that it cannot honour end the start with a list of what would be \
+             lost (status 3). SIGHUP only opens the log files anew, and wills are not published \
+             at the end.\n\nEnvironment: PUID and PGID are the \
              numbers of the user and group that the broker becomes when root starts it, before \
              `user` of the configuration. UMASK_SET is its umask, in octal digits. \
              MOSQUITTO_UNSAFE_ALLOW_SYMLINKS has no effect: links are always followed.",

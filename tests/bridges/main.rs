@@ -9,7 +9,10 @@ mod ca;
 mod chaos;
 mod far;
 mod layers;
+mod limits;
 mod options;
 mod reload;
 mod ring;
+#[cfg(feature = "peers")]
+mod rumqttd;
 mod sharing;

@@ -9,6 +9,7 @@ mod differences;
 mod kinder;
 mod lines;
 mod reach;
+mod restart;
 mod scripted;
 mod terminal;
 mod usage;

@@ -120,11 +120,13 @@ impl Publisher {
     }
 }
 
+/// Numbers, by topic, in the order in which they came.
+pub(crate) type Received = HashMap<String, Vec<u64>>;
+
 /// Gets all that comes over the bridge to one of the brokers.
 pub(crate) struct Subscriber {
     session: Session,
-    /// Numbers, by topic.
-    received: HashMap<String, Vec<u64>>,
+    received: Received,
     /// Messages of QoS 2 that are received and not yet released.
     unreleased: HashMap<u16, (String, u64)>,
 }
@@ -139,14 +141,14 @@ impl Subscriber {
         }
         Self {
             session,
-            received: HashMap::new(),
+            received: Received::new(),
             unreleased: HashMap::new(),
         }
     }
 
     /// Receives until the message comes that is published last; gives back
     /// what came.
-    pub(crate) fn work(mut self, scene: &Scene, last: &str) -> HashMap<String, Vec<u64>> {
+    pub(crate) fn work(mut self, scene: &Scene, last: &str) -> Received {
         let _guard = scene.guard();
         while scene.wait_up(self.session.at) && self.receive(scene, last).is_err() {}
         self.received

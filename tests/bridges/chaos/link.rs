@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 
 use super::PATIENCE;
+use super::released::{Reader, Released};
 use crate::common::output::Watched;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,7 @@ struct State {
     is_stalled: bool,
     /// Both ends of the connections there were.
     streams: Vec<TcpStream>,
+    released: Released,
 }
 
 /// A relay in front of a broker, which may be away. It ends with the test.
@@ -32,7 +34,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn to(broker: u16) -> Self {
+    pub(crate) fn to(broker: u16, is_mqtt_5: bool) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port for the link");
         let port = listener.local_addr().expect("the link's port").port();
         let state = Arc::new(Watched::default());
@@ -41,7 +43,7 @@ impl Link {
             for near in listener.incoming().flatten() {
                 // The broker is down: then the link is, too.
                 if let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, broker)) {
-                    join(&near, &far, &shared).expect("two handles of a socket");
+                    join(&near, &far, is_mqtt_5, &shared).expect("two handles of a socket");
                 }
             }
         });
@@ -57,6 +59,13 @@ impl Link {
             .state
             .wait(PATIENCE, |state| state.cut.is_none().then_some(()));
         cut.is_some()
+    }
+
+    /// The other broker has published a message again that it had released.
+    pub(crate) fn saw_again(&self, topic: &str, number: u64) -> bool {
+        let message = (topic.to_owned(), number);
+        self.state
+            .read(|state| state.released.again.contains(&message))
     }
 
     /// Keeps all bytes back.
@@ -99,7 +108,12 @@ impl State {
     }
 }
 
-fn join(near: &TcpStream, far: &TcpStream, state: &Arc<Watched<State>>) -> std::io::Result<()> {
+fn join(
+    near: &TcpStream,
+    far: &TcpStream,
+    is_mqtt_5: bool,
+    state: &Arc<Watched<State>>,
+) -> std::io::Result<()> {
     near.set_nodelay(true)?;
     far.set_nodelay(true)?;
     let kept = [near.try_clone()?, far.try_clone()?];
@@ -107,18 +121,28 @@ fn join(near: &TcpStream, far: &TcpStream, state: &Arc<Watched<State>>) -> std::
     for (direction, from, to) in [(Direction::Out, near, far), (Direction::In, far, near)] {
         let (from, to) = (from.try_clone()?, to.try_clone()?);
         let state = Arc::clone(state);
-        thread::spawn(move || pass(direction, from, to, &state));
+        let reader = (direction == Direction::In).then(|| Reader::new(is_mqtt_5));
+        thread::spawn(move || pass(direction, from, to, reader, &state));
     }
     Ok(())
 }
 
-fn pass(direction: Direction, mut from: TcpStream, mut to: TcpStream, state: &Watched<State>) {
+fn pass(
+    direction: Direction,
+    mut from: TcpStream,
+    mut to: TcpStream,
+    mut reader: Option<Reader>,
+    state: &Watched<State>,
+) {
     let mut buffer = [0; 4096];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         let allowed = state.wait(PATIENCE, |state| {
             (!state.is_stalled).then(|| state.allow(direction, count))
         });
         let allowed = allowed.unwrap_or(0);
+        if let Some(reader) = &mut reader {
+            state.update(|state| reader.read(&buffer[..allowed], &mut state.released));
+        }
         if to.write_all(&buffer[..allowed]).is_err() {
             break;
         }
@@ -127,6 +151,7 @@ fn pass(direction: Direction, mut from: TcpStream, mut to: TcpStream, state: &Wa
                 state.sever();
                 state.cut = None;
             });
+            return;
         }
     }
     let _ = to.shutdown(Shutdown::Write);

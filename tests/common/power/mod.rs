@@ -8,6 +8,7 @@
 //! what was written later may be there and what was written before may not.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
@@ -214,7 +215,7 @@ impl After<'_> {
             }
             let new_inode = fs::metadata(&target)?.ino();
             let kind = if is_directory { 'd' } else { 'f' };
-            list += &format!("{new_inode} {kind} {name}\n");
+            writeln!(list, "{new_inode} {kind} {name}").map_err(io::Error::other)?;
         }
         let inode = fs::metadata(to)?.ino();
         fs::write(self.new_mirror.join("dirs").join(inode.to_string()), list)
@@ -229,7 +230,7 @@ impl After<'_> {
         let mut present = open(&self.mirror.join("held").join(inode.to_string()))?;
         let lengths = [&synced, &present].map(|file| file.as_ref().map_or(0, length));
         let size = lengths[usize::from(lengths[0] != lengths[1] && (self.survives)())];
-        let zeros = [0; CHUNK];
+        let zeros = vec![0; CHUNK];
         let mut place = 0;
         while place < size {
             let count = (size - place).min(CHUNK as u64) as usize;
