@@ -209,11 +209,11 @@ fn wrap(payload: &[u8], out: &mut Vec<u8>) {
     match payload.len() {
         length @ ..126 => out.push(0x80 | length as u8),
         length @ ..0x1_0000 => {
-            out.push(0x80 | 126);
+            out.push(0x80 | 0x7E);
             out.extend((length as u16).to_be_bytes());
         }
         length => {
-            out.push(0x80 | 127);
+            out.push(0x80 | 0x7F);
             out.extend((length as u64).to_be_bytes());
         }
     }
