@@ -90,7 +90,7 @@ pub(crate) const STOCKS: &[Stock] = &[
 
 /// Runs a work with all brokers in turn, each time with a fresh one, and prints
 /// what came out. It takes long enough for three rounds to be enough.
-pub(crate) fn report(stock: &Stock, programs: &[Program], arguments: &Arguments) -> io::Result<()> {
+pub(crate) fn report(stock: &Stock, programs: &[Program], arguments: &Arguments) {
     let scale = if arguments.quick { QUICK } else { WHOLE };
     let rounds = arguments.rounds.min(if stock.is_asked_for { 1 } else { 3 });
     let mut figures: Vec<_> = programs.iter().map(|_| Vec::new()).collect();
@@ -102,7 +102,6 @@ pub(crate) fn report(stock: &Stock, programs: &[Program], arguments: &Arguments)
     }
     let names: Vec<_> = programs.iter().map(|program| program.name).collect();
     report::stock(stock.name, &names, figures);
-    Ok(())
 }
 
 fn start(program: &Program) -> io::Result<Contender> {
