@@ -68,7 +68,7 @@ pub(crate) fn run(rounds: u64, span: Duration) -> io::Result<()> {
 
 fn contenders() -> io::Result<Vec<Contender>> {
     let start = |program: &Program, sync: &str| {
-        let broker = program.start(sync)?;
+        let mut broker = program.start(sync)?;
         broker.leave_a_session()?;
         Ok(Contender {
             name: format!("{} {sync}", program.name).trim_end().to_owned(),
