@@ -23,7 +23,7 @@ _mqtt__broker() {
 
     case "${cmd}" in
         mqtt__broker)
-            opts="-c -d -p -v -h --config-file --daemon --port --test-config --tls-keylog --verbose --check-acl --client-id --listener --help --version read write"
+            opts="-c -d -p -v -h --config-file --daemon --engine --engine-lossy --port --test-config --tls-keylog --verbose --check-acl --client-id --listener --help --version read write"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -35,6 +35,10 @@ _mqtt__broker() {
                     ;;
                 -c)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --engine)
+                    COMPREPLY=($(compgen -W "moustique rumqttd" -- "${cur}"))
                     return 0
                     ;;
                 --port)

@@ -23,7 +23,7 @@ _mqtt__pub() {
 
     case "${cmd}" in
         mqtt__pub)
-            opts="-t -m -f -s -n -l -q -r -M -h -p -L -A -u -P -V -k -i -I -c -x -D -o -d -S --topic --message --file --stdin-file --null-message --stdin-line --qos --retain --repeat --repeat-delay --encode --retry --host --port --unix --url --ws --proxy --username --pw --password-file --ask-password --protocol-version --keepalive --nodelay --cafile --capath --tls-use-os-certs --cert --key --keyform --insecure --ciphers --tls-version --tls-alpn --tls-keylog --psk --psk-identity --no-tls --id --id-prefix --disable-clean-session --will-topic --will-payload --will-qos --will-retain --property --debug --quiet --help --version --tls-engine --tls-engine-kpass-sha1"
+            opts="-t -m -f -s -n -l -q -r -M -h -p -L -A -S -u -P -V -k -i -I -c -x -D -o -d --topic --message --file --stdin-file --null-message --stdin-line --qos --retain --repeat --repeat-delay --encode --retry --host --port --unix --url --ws --ws-path --proxy --username --pw --password-file --ask-password --protocol-version --keepalive --nodelay --cafile --capath --tls-use-os-certs --cert --key --keyform --insecure --ciphers --tls-version --tls-alpn --tls-keylog --psk --psk-identity --no-tls --id --id-prefix --disable-clean-session --will-topic --will-payload --will-qos --will-retain --property --debug --quiet --help --version --tls-engine --tls-engine-kpass-sha1"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -143,6 +143,10 @@ _mqtt__pub() {
                     return 0
                     ;;
                 -A)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ws-path)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

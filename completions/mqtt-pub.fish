@@ -4,7 +4,7 @@ complete -c mqtt-pub -s f -l file -d 'The message is the content of this file' -
 complete -c mqtt-pub -s q -l qos -d 'The quality of service of the messages: 0, 1 or 2 [default: 0]' -r
 complete -c mqtt-pub -l repeat -d 'Send the message so many times (with -m, -f, -n or -s)' -r
 complete -c mqtt-pub -l repeat-delay -d 'With --repeat: seconds to wait after each message' -r
-complete -c mqtt-pub -s M -d 'The most messages of QoS 1 and 2 that may be unacknowledged [default: 20]' -r
+complete -c mqtt-pub -s M -d 'The most messages of QoS 1 and 2 that may be unacknowledged, where the broker takes so many [default: 100 at QoS 1, 20 at QoS 2]' -r
 complete -c mqtt-pub -l encode -d 'Send the message in this form; what becomes json, cbor or msgpack is written as JSON' -r -f -a "json\t''
 hex\t''
 base64\t''
@@ -14,8 +14,9 @@ complete -c mqtt-pub -l retry -d 'Go on for so many seconds where the broker can
 complete -c mqtt-pub -s h -l host -d 'The broker\'s host name or address [default: localhost]' -r -f -a "(__fish_print_hostnames)"
 complete -c mqtt-pub -s p -l port -d 'The broker\'s port [default: 1883, with TLS 8883]' -r
 complete -c mqtt-pub -l unix -d 'Connect to a Unix domain socket instead' -r -F
-complete -c mqtt-pub -s L -l url -d 'User, password, host, port and topic at once: mqtt(s)://[user[:password]@]host[:port]/topic, or ws(s)://… for WebSocket' -r -f
+complete -c mqtt-pub -s L -l url -d 'User, password, host, port and topic at once: mqtt(s)://[user[:password]@]host[:port]/topic, or ws(s)://… for WebSocket; beside -t, what follows the host of the latter is the path' -r -f
 complete -c mqtt-pub -s A -d 'The local address to connect from' -r
+complete -c mqtt-pub -l ws-path -d 'The path that is asked for, with --ws or a URL ws(s)://… [default: /mqtt]' -r
 complete -c mqtt-pub -l proxy -d 'Connect through a SOCKS5 proxy: socks5h://[user[:password]@]host[:port], or socks5://… to look up the broker\'s name here' -r -f
 complete -c mqtt-pub -s u -l username -d 'The user name' -r -f -a "(__fish_complete_users)"
 complete -c mqtt-pub -s P -l pw -d 'The password; anyone on this machine can see it while the program runs' -r
@@ -47,6 +48,7 @@ complete -c mqtt-pub -s s -l stdin-file -d 'The message is all of standard input
 complete -c mqtt-pub -s n -l null-message -d 'An empty message'
 complete -c mqtt-pub -s l -l stdin-line -d 'Each line of standard input is a message'
 complete -c mqtt-pub -s r -l retain -d 'The broker keeps the message for later subscribers'
+complete -c mqtt-pub -s S -d 'Find broker and port by the SRV records _mqtt._tcp.HOST, with TLS _secure-mqtt._tcp.HOST; without -h, in the local domain'
 complete -c mqtt-pub -l ws -d 'Speak MQTT over WebSocket'
 complete -c mqtt-pub -l ask-password -d 'Ask for the password on the terminal'
 complete -c mqtt-pub -l nodelay -d 'Send small messages at once; always on, kept for old scripts'
@@ -59,4 +61,3 @@ complete -c mqtt-pub -s d -l debug -d 'Tell of each packet'
 complete -c mqtt-pub -l quiet -d 'Don\'t print errors, except those of usage'
 complete -c mqtt-pub -l help -d 'Print this text'
 complete -c mqtt-pub -l version -d 'Print the version'
-complete -c mqtt-pub -s S

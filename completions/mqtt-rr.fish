@@ -22,8 +22,9 @@ complete -c mqtt-rr -s W -d 'End after so many seconds, with exit code 27' -r
 complete -c mqtt-rr -s h -l host -d 'The broker\'s host name or address [default: localhost]' -r -f -a "(__fish_print_hostnames)"
 complete -c mqtt-rr -s p -l port -d 'The broker\'s port [default: 1883, with TLS 8883]' -r
 complete -c mqtt-rr -l unix -d 'Connect to a Unix domain socket instead' -r -F
-complete -c mqtt-rr -s L -l url -d 'User, password, host, port and topic at once: mqtt(s)://[user[:password]@]host[:port]/topic, or ws(s)://… for WebSocket' -r -f
+complete -c mqtt-rr -s L -l url -d 'User, password, host, port and topic at once: mqtt(s)://[user[:password]@]host[:port]/topic, or ws(s)://… for WebSocket; beside -t, what follows the host of the latter is the path' -r -f
 complete -c mqtt-rr -s A -d 'The local address to connect from' -r
+complete -c mqtt-rr -l ws-path -d 'The path that is asked for, with --ws or a URL ws(s)://… [default: /mqtt]' -r
 complete -c mqtt-rr -l proxy -d 'Connect through a SOCKS5 proxy: socks5h://[user[:password]@]host[:port], or socks5://… to look up the broker\'s name here' -r -f
 complete -c mqtt-rr -s u -l username -d 'The user name' -r -f -a "(__fish_complete_users)"
 complete -c mqtt-rr -s P -l pw -d 'The password; anyone on this machine can see it while the program runs' -r
@@ -59,6 +60,7 @@ complete -c mqtt-rr -l timestamp -d 'Print the time in front of each message'
 complete -c mqtt-rr -s N -d 'Print no end of line after a message'
 complete -c mqtt-rr -s R -d 'Don\'t print retained messages'
 complete -c mqtt-rr -l latency -d 'Print how long the response took, too'
+complete -c mqtt-rr -s S -d 'Find broker and port by the SRV records _mqtt._tcp.HOST, with TLS _secure-mqtt._tcp.HOST; without -h, in the local domain'
 complete -c mqtt-rr -l ws -d 'Speak MQTT over WebSocket'
 complete -c mqtt-rr -l ask-password -d 'Ask for the password on the terminal'
 complete -c mqtt-rr -l nodelay -d 'Send small messages at once; always on, kept for old scripts'
@@ -71,4 +73,3 @@ complete -c mqtt-rr -s d -l debug -d 'Tell of each packet'
 complete -c mqtt-rr -l quiet -d 'Don\'t print errors, except those of usage'
 complete -c mqtt-rr -l help -d 'Print this text'
 complete -c mqtt-rr -l version -d 'Print the version'
-complete -c mqtt-rr -s S

@@ -23,7 +23,7 @@ _mqtt__sub() {
 
     case "${cmd}" in
         mqtt__sub)
-            opts="-t -U -q -v -F -N -R -T -w -C -E -W -h -p -L -A -u -P -V -k -i -I -c -x -D -o -d -S --topic --unsubscribe --qos --retain-as-published --retain-handling --verbose --pretty --timestamp --decode --color --filter-out --retained-only --remove-retained --dry-run --random-filter --watch --message-rate --host --port --unix --url --ws --proxy --username --pw --password-file --ask-password --protocol-version --keepalive --nodelay --cafile --capath --tls-use-os-certs --cert --key --keyform --insecure --ciphers --tls-version --tls-alpn --tls-keylog --psk --psk-identity --no-tls --id --id-prefix --disable-clean-session --will-topic --will-payload --will-qos --will-retain --property --debug --quiet --help --version --tls-engine --tls-engine-kpass-sha1"
+            opts="-t -U -q -v -F -N -R -T -w -C -E -W -h -p -L -A -S -u -P -V -k -i -I -c -x -D -o -d --topic --unsubscribe --qos --retain-as-published --retain-handling --verbose --pretty --timestamp --decode --color --filter-out --retained-only --remove-retained --dry-run --random-filter --watch --message-rate --host --port --unix --url --ws --ws-path --proxy --username --pw --password-file --ask-password --protocol-version --keepalive --nodelay --cafile --capath --tls-use-os-certs --cert --key --keyform --insecure --ciphers --tls-version --tls-alpn --tls-keylog --psk --psk-identity --no-tls --id --id-prefix --disable-clean-session --will-topic --will-payload --will-qos --will-retain --property --debug --quiet --help --version --tls-engine --tls-engine-kpass-sha1"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -129,6 +129,10 @@ _mqtt__sub() {
                     return 0
                     ;;
                 -A)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ws-path)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

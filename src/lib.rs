@@ -12,7 +12,9 @@
 //! A room imports only rooms below it; `ARCHITECTURE.md` tells more.
 //!
 //! - [`server`]: the shell around the core: listeners, connection tasks,
-//!   credentials, log, the process; the command line of `mqtt-broker`.
+//!   credentials, log, the process; the command line of `mqtt-broker`; in builds
+//!   with the feature `peers` also rumqttd as another engine of it.
+//! - `bridge`: connections to other brokers and what is shared over them.
 //! - [`client`]: a client for programs like these and for yours; the command
 //!   lines and the output of `mqtt-pub`, `mqtt-sub` and `mqtt-rr`.
 //! - [`transport`]: one stream over TCP and Unix sockets, with the layers over them.
@@ -30,6 +32,7 @@
 //! - [`codec`]: bytes to packets and back, for MQTT 3.1, 3.1.1 and 5.
 
 pub mod auth;
+mod bridge;
 pub mod broker;
 pub mod client;
 pub mod codec;

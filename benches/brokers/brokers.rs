@@ -24,6 +24,24 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Program {
     pub(crate) name: &'static str,
     path: PathBuf,
+    engine: Engine,
+}
+
+/// What carries the messages in the program.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Engine {
+    Its,
+    /// rumqttd, which ours contains when it is built with the feature `peers`.
+    Rumqttd,
+}
+
+impl Engine {
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Its => &[],
+            Self::Rumqttd => &["--engine", "rumqttd"],
+        }
+    }
 }
 
 /// The brokers that there are, mosquitto first: the others are compared to it.
@@ -32,8 +50,21 @@ pub(crate) fn installed() -> io::Result<Vec<Program>> {
     let mut programs = vec![Program {
         name: "mosquitto",
         path: mosquitto,
+        engine: Engine::Its,
     }];
-    programs.extend(ours().map(|path| Program { name: "ours", path }));
+    if let Some(path) = ours() {
+        let wrapped = Program {
+            name: "rumqttd",
+            path: path.clone(),
+            engine: Engine::Rumqttd,
+        };
+        programs.push(Program {
+            name: "ours",
+            path,
+            engine: Engine::Its,
+        });
+        programs.extend(wrapped.is_built().then_some(wrapped));
+    }
     Ok(programs)
 }
 
@@ -57,16 +88,33 @@ impl Program {
         let help = Command::new(&self.path).arg("-h").output();
         let text = help.map(|output| output.stdout).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        text.lines().next().unwrap_or("unknown version").into()
+        let line = text.lines().next().unwrap_or("unknown version");
+        [&[line], self.engine.arguments()].concat().join(" ")
+    }
+
+    /// Whether the program has its engine: it checks an empty configuration.
+    fn is_built(&self) -> bool {
+        Command::new(&self.path)
+            .args(self.engine.arguments())
+            .args(["--test-config", "-c", "/dev/null"])
+            .output()
+            .is_ok_and(|output| output.status.success())
+    }
+
+    /// Whether a row may be more than the program can do. Such a row goes on
+    /// without it, and says so.
+    pub(crate) fn may_fail(&self) -> bool {
+        self.engine == Engine::Rumqttd
     }
 
     pub(crate) fn start(&self, row: &Row) -> io::Result<Contender> {
         let directory = TempDir::with_prefix("brokers-")?;
         let port = free_port()?;
         let config = directory.path().join("broker.conf");
-        fs::write(&config, configuration(row, port))?;
+        fs::write(&config, configuration(row, port, self.engine))?;
         let complaints = File::create(directory.path().join("stderr"))?;
         let child = Command::new(&self.path)
+            .args(self.engine.arguments())
             .arg("-c")
             .arg(config)
             .stdin(Stdio::null())
@@ -84,13 +132,18 @@ impl Program {
     }
 }
 
-fn configuration(row: &Row, port: u16) -> String {
+fn configuration(row: &Row, port: u16, engine: Engine) -> String {
     let mut text = format!(
         "listener {port} 127.0.0.1\n\
          allow_anonymous true\n\
-         max_queued_messages 0\n\
          log_dest none\n"
     );
+    if engine == Engine::Rumqttd {
+        // It has no limits to lift, and with one version a port of its own.
+        text.push_str("accept_protocol_versions 4\n");
+        return text;
+    }
+    text.push_str("max_queued_messages 0\n");
     if let Some(limit) = row.max_inflight {
         let _ = writeln!(text, "max_inflight_messages {limit}");
     }
@@ -114,6 +167,7 @@ impl Process {
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
             if self.child.try_wait()?.is_some() || Instant::now() > deadline {
                 let complaints = fs::read_to_string(self.directory.path().join("stderr"))?;
+                let complaints = complaints.lines().next().unwrap_or("it says nothing");
                 return Err(io::Error::other(format!(
                     "{name} did not start: {complaints}"
                 )));

@@ -9,7 +9,8 @@
 //! the ratios within one run mean anything: never compare with another day's.
 //!
 //! The brokers are `mosquitto` as installed and ours, as Cargo built it or as
-//! the variable `MQTT_BROKER` names it. Linux only: the costs come from `/proc`.
+//! the variable `MQTT_BROKER` names it, and rumqttd, where that was built with the
+//! feature `peers` (`cargo bench --features peers --bench brokers`). Linux only: the costs come from `/proc`.
 
 mod arguments;
 mod brokers;
@@ -55,9 +56,13 @@ fn main() -> io::Result<()> {
 /// Runs one row: all contenders side by side, taking turns.
 fn compare(row: &Row, programs: &[Program], arguments: &Arguments) -> io::Result<Vec<Series>> {
     let _confined = row.one_core.then(cores::confine).transpose()?;
-    let mut contenders = Vec::new();
+    let (mut contenders, mut absent) = (Vec::new(), Vec::new());
     for program in programs {
-        contenders.push(program.start(row)?);
+        match program.start(row) {
+            Ok(contender) => contenders.push(contender),
+            Err(error) if program.may_fail() => absent.push(Series::failed(program.name, error)),
+            Err(error) => return Err(error),
+        }
     }
     if row.suits_a_relay() {
         contenders.push(relay::start()?);
@@ -71,6 +76,7 @@ fn compare(row: &Row, programs: &[Program], arguments: &Arguments) -> io::Result
             take_turn(row, &contenders[index], &mut series[index], arguments);
         }
     }
+    series.extend(absent);
     Ok(series)
 }
 

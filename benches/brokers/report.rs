@@ -1,7 +1,7 @@
 //! The findings as Markdown, a line for each contender as soon as its row is
 //! done.
 
-use std::{fs, ptr, thread};
+use std::{fs, io, ptr, thread};
 
 use crate::{
     arguments::Arguments,
@@ -27,6 +27,14 @@ impl Series {
             name: name.into(),
             samples: Vec::new(),
             failure: None,
+        }
+    }
+
+    /// That of a contender that did not start.
+    pub(crate) fn failed(name: &str, why: io::Error) -> Self {
+        Self {
+            failure: Some(why.to_string()),
+            ..Self::new(name)
         }
     }
 

@@ -12,7 +12,8 @@ const PUBREL: u8 = 0x62;
 const PUBCOMP: u8 = 0x70;
 
 pub(crate) fn connect(client: &str) -> Vec<u8> {
-    let mut body = b"\x00\x04MQTT\x04\x02\x00\x00".to_vec(); // clean session, no keep alive
+    // Clean session; the longest keep alive, because rumqttd takes no client without.
+    let mut body = b"\x00\x04MQTT\x04\x02\xFF\xFF".to_vec();
     put_text(&mut body, client);
     framed(0x10, &body)
 }

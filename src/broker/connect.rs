@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::connection::{ConnectionId, Promised, Stage};
 use super::denial::{Attempt, Denied, Explanation};
+use super::origin::Stamp;
 use super::proof::Proof;
 use super::publication::{MessageProperties, Publication};
 use super::publish::LONG_TOPIC;
@@ -12,7 +13,7 @@ use super::timers::{Millis, Timer};
 use super::{Core, Grounds, Policy, Refusal};
 use crate::auth::{Access, Client};
 use crate::codec::{
-    ConnAck, Connect, Packet, Properties, Property, ReasonCode, RefusedConnect, Version,
+    BRIDGE, ConnAck, Connect, Packet, Properties, Property, ReasonCode, RefusedConnect, Version,
 };
 use crate::config::LogType;
 use crate::session::aliases;
@@ -56,7 +57,10 @@ impl Core {
             return;
         }
         connection.version = connect.version;
-        connection.is_bridge = connect.bridge;
+        let introduced = |property| matches!(property, Property::UserProperty(BRIDGE, _));
+        connection.is_bridge = connect.bridge
+            || connection.policy.is_bridge
+            || connect.properties.iter().any(introduced);
         connection.max_packet_size = crate::property!(connect.properties, MaximumPacketSize)
             .map_or(usize::MAX, |size| size as usize);
         connection.wants_reasons =
@@ -178,7 +182,7 @@ impl Core {
             return Err(Refusal::StoreFailed.into());
         }
         let client_id = client_id(policy, connect, nonce)?;
-        let keep_alive = self.peers.settings.keep_alive(connect.keep_alive);
+        let keep_alive = self.peers.settings.keep_alive(policy, connect.keep_alive);
         if keep_alive != connect.keep_alive && connect.version != Version::V5 {
             return Err(Refusal::KeepAliveTooLong.into());
         }
@@ -210,8 +214,9 @@ impl Core {
             }
         }
         let here = self.connected_by_listener.get(&policy.listener);
-        let full = self.connected >= self.peers.settings.max_connections
-            || here.is_some_and(|count| *count >= policy.max_connections);
+        let full = !policy.is_bridge
+            && (self.guests() >= self.peers.settings.max_connections
+                || here.is_some_and(|count| *count >= policy.max_connections));
         // A client that takes its own session over needs no further place.
         if full && !self.is_connected(&client_id) {
             return Err(Refusal::TooManyConnections.into());
@@ -220,6 +225,12 @@ impl Core {
             self.check_room()?;
         }
         Ok(client_id)
+    }
+
+    /// The clients that are connected, without our bridges.
+    fn guests(&self) -> usize {
+        let bridges = self.connected_by_listener.get(&Policy::BRIDGES);
+        self.connected - bridges.copied().unwrap_or(0)
     }
 
     fn is_connected(&self, client_id: &str) -> bool {
@@ -264,7 +275,12 @@ impl Core {
         stats.clients_maximum = stats.clients_maximum.max(self.connected);
 
         let expiry_interval = crate::property!(connect.properties, SessionExpiryInterval);
-        let expiry = self.session_expiry(connect.version, connect.clean_start, expiry_interval);
+        let expiry = self.session_expiry(
+            policy,
+            connect.version,
+            connect.clean_start,
+            expiry_interval,
+        );
         let receive_maximum =
             crate::property!(connect.properties, ReceiveMaximum).unwrap_or(u16::MAX);
         let window = self
@@ -277,7 +293,7 @@ impl Core {
             .will
             .as_ref()
             .map(|will| Box::new(stored_will(will, policy)));
-        let keep_alive = self.peers.settings.keep_alive(connect.keep_alive);
+        let keep_alive = self.peers.settings.keep_alive(policy, connect.keep_alive);
         let aliases = crate::property!(connect.properties, TopicAliasMaximum)
             .unwrap_or(0)
             .min(policy.max_topic_alias_broker);
@@ -298,13 +314,17 @@ impl Core {
         connection.assigned_aliases =
             (aliases > 0).then(|| Box::new(aliases::Assigned::new(aliases)));
         let (patience, peer) = (connection.patience, connection.peer.clone());
+        let is_bridge = connection.is_bridge;
         if patience > 0 {
             self.peers.timers.set(now + patience, Timer::KeepAlive(id));
         }
+        let gets_stamps = is_bridge && connect.version == Version::V5;
+        self.subscriptions.set_bridge(session, gets_stamps);
         if let Some(session) = self.peers.session(session) {
             session.connection = Some(id);
             session.left = None;
             session.version = connect.version;
+            session.is_bridge = gets_stamps;
             session.username = connect.username.map(Into::into);
             session.policy = Arc::clone(policy);
             session.source = None;
@@ -319,8 +339,9 @@ impl Core {
                 .username
                 .map(|name| format!(", u'{name}'"))
                 .unwrap_or_default();
+            let kind = if is_bridge { "bridge" } else { "client" };
             format!(
-                "New client connected from {peer} as {client_id} (p{}, c{}, k{}{user}).",
+                "New {kind} connected from {peer} as {client_id} (p{}, c{}, k{}{user}).",
                 connect.version as u8,
                 u8::from(connect.clean_start),
                 connect.keep_alive,
@@ -359,6 +380,7 @@ impl Core {
             return;
         };
         let (version, max_packet_size) = (connection.version, connection.max_packet_size);
+        let receive_maximum = connection.promised.receive_maximum;
         let settings = &self.peers.settings;
         let mut properties = Properties::new();
         if version == Version::V5 {
@@ -387,8 +409,8 @@ impl Core {
                 properties.push(Property::RetainAvailable(0));
             }
             properties.push(Property::MaximumPacketSize(settings.max_packet_size));
-            if settings.max_inflight_messages < u16::MAX {
-                properties.push(Property::ReceiveMaximum(settings.max_inflight_messages));
+            if receive_maximum < u16::MAX {
+                properties.push(Property::ReceiveMaximum(receive_maximum));
             }
         }
         // MQTT 3.1 has no session-present flag (its byte is reserved).
@@ -498,6 +520,7 @@ fn stored_will(will: &crate::codec::Will<'_>, policy: &Policy) -> Will {
             qos: will.qos,
             retain: will.retain,
             expires: None,
+            stamp: Stamp::kept(None),
         },
         expiry: properties.expiry,
         delay: Millis::from(properties.will_delay) * 1000,

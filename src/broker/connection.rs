@@ -38,8 +38,8 @@ pub(super) struct Connection {
     pub(super) peer: Box<str>,
     pub(super) stage: Stage,
     pub(super) version: Version,
-    /// It said so in CONNECT: its own messages are not sent back to it, and it
-    /// sees the retain flag as it was published, as MQTT 5 lets a client ask.
+    /// It said so in CONNECT. Before MQTT 5 its own messages are not sent back
+    /// to it then, and it sees the retain flag as it was published.
     pub(super) is_bridge: bool,
     /// Its CONNECT allows reason strings (3.1.2.11.7).
     pub(super) wants_reasons: bool,
@@ -98,6 +98,8 @@ impl Promised {
         Self {
             // Only MQTT 5 tells its clients how many may be in flight.
             receive_maximum: match version {
+                // What the other broker sends was promised there.
+                _ if policy.is_bridge => u16::MAX,
                 Version::V5 => settings.max_inflight_messages,
                 _ => u16::MAX,
             },
@@ -179,7 +181,11 @@ impl Connection {
 
     fn properties_for<'a>(&self, delivery: &'a Delivery, now: Millis) -> Properties<'a> {
         match self.version {
-            Version::V5 => delivery.publication.delivery_properties(&delivery.ids, now),
+            Version::V5 => {
+                delivery
+                    .publication
+                    .delivery_properties(&delivery.ids, self.is_bridge, now)
+            }
             _ => Properties::new(),
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::Core;
 use super::lifetime::NEVER;
+use super::origin::Stamp;
 use super::peers::Peers;
 use super::publication::{Delivery, Publication};
 use super::session::{Session, SessionId, Source, Will};
@@ -247,6 +248,7 @@ impl Peers {
             port: session.policy.port,
             mount_point: session.policy.mount_point.as_str().into(),
             version: session.version,
+            is_bridge: session.is_bridge,
             expiry: session.expiry,
             disconnected: left,
             will: session
@@ -388,7 +390,10 @@ fn stored(publication: &Publication, wall_base: u64) -> store::Publication {
     store::Publication {
         topic: Arc::clone(&publication.topic),
         payload: publication.payload.clone(),
-        properties: publication.properties.clone(),
+        properties: Stamp::store(
+            publication.stamp.get().map(|stamp| &**stamp),
+            &publication.properties,
+        ),
         qos: publication.qos,
         retain: publication.retain,
         published: 0,

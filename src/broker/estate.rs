@@ -47,6 +47,7 @@ impl Core {
         if self.clients.get(&client_id) == Some(&id) {
             self.clients.remove(&client_id);
         }
+        self.subscriptions.set_bridge(id, false);
         for key in subscriptions {
             self.end_subscription(id, key);
         }

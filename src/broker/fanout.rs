@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::batch::Batch;
 use super::memory::Ledger;
+use super::origin::Stamp;
 use super::publication::{Delivery, Ids, MessageProperties, Publication};
 use super::session::{SessionId, Source};
 use super::timers::Millis;
@@ -31,6 +32,8 @@ pub(super) struct Fanout<'a> {
     /// The batch that payload and properties are parts of.
     pub(super) batch: Option<&'a Batch<'a>>,
     pub(super) frames: Frames<'a>,
+    /// What bridges are told of its origin.
+    pub(super) stamp: Option<Stamp>,
     /// Where it counts what of the message is kept, if anything counts.
     pub(super) ledger: Option<Ledger>,
     shared: Option<Arc<Publication>>,
@@ -66,6 +69,7 @@ impl<'a> Fanout<'a> {
             mount: 0,
             batch: None,
             frames: Frames::default(),
+            stamp: None,
             ledger: None,
             shared: None,
             detached: None,
@@ -132,6 +136,7 @@ impl<'a> Fanout<'a> {
             qos: self.qos,
             retain: self.retain,
             expires: self.expires,
+            stamp: Stamp::kept(self.stamp),
             weight: self.ledger.as_ref().map(|ledger| ledger.weigh(weight)),
         }
     }

@@ -34,6 +34,7 @@ impl Core {
             source: None,
             policy: Arc::clone(policy),
             version,
+            is_bridge: false,
             connection: None,
             expiry: 0,
             left: None,
@@ -76,11 +77,16 @@ impl Core {
     /// session says it), within `persistent_client_expiration`.
     pub(super) fn session_expiry(
         &self,
+        policy: &Policy,
         version: Version,
         clean_start: bool,
         interval: Option<u32>,
     ) -> Millis {
-        wanted_expiry(version, clean_start, interval).min(self.peers.settings.max_session_expiry)
+        let wanted = wanted_expiry(version, clean_start, interval);
+        if policy.is_bridge {
+            return wanted;
+        }
+        wanted.min(self.peers.settings.max_session_expiry)
     }
 
     /// Parts a session from its connection, which ends now. `with_will`: not

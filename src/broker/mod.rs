@@ -13,6 +13,7 @@
 //! | `lifetime.rs` | a session's begin, take-over and end |
 //! | `estate.rs` | what a session leaves |
 //! | `publish.rs` | a publication on its way in, and wills |
+//! | `origin.rs` | stamps by which bridged brokers know what came around |
 //! | `fanout.rs` | one publication while it is handed out |
 //! | `peers.rs` | the way into outboxes and queues, and acknowledgements |
 //! | `journal.rs` | what must be stored, and the answers that wait for it |
@@ -24,12 +25,14 @@
 //! | `subscriptions.rs` | who is interested in what; routes |
 //! | `retained.rs` | the last message of each topic |
 //! | `session.rs`, `connection.rs`, `publication.rs` | what the names say |
+//! | `bridge.rs` | what a bridge of this broker asks for beside its connection |
 //! | `reload.rs` | new settings, limits and rights while clients are connected |
 //! | `timers.rs`, `sys.rs`, `stats.rs` | time, `$SYS`, figures |
 //! | `settings.rs`, `refusal.rs` | limits and rights, refusals |
 //! | `denial.rs` | rights that are denied, and how often the log hears of it |
 
 mod batch;
+mod bridge;
 mod connect;
 mod connection;
 mod denial;
@@ -39,6 +42,7 @@ mod fanout;
 mod journal;
 mod lifetime;
 mod memory;
+mod origin;
 mod peers;
 mod pressure;
 mod proof;
@@ -109,6 +113,7 @@ pub struct Core {
     /// What the listeners ask of their clients, by their numbers.
     policies: HashMap<usize, Arc<Policy>>,
     sys: sys::Sys,
+    origins: origin::Origins,
     /// More is held for clients than `memory_limit` allows.
     over_limit: bool,
     /// Whether what the store keeps is here.
@@ -201,6 +206,7 @@ impl Core {
             retained: Retained::default(),
             policies: HashMap::new(),
             sys: sys::Sys::new(now),
+            origins: origin::Origins::default(),
             over_limit: false,
             is_restored: true,
             is_disk_full: false,
@@ -419,13 +425,14 @@ impl Core {
             return Ok(());
         };
         let fixed = connection.expiry_fixed;
+        let policy = Arc::clone(&connection.policy);
         if let Some(seconds) = crate::property!(packet.properties, SessionExpiryInterval) {
             if fixed && seconds != 0 {
                 return Err(Refusal::Unexpected(
                     "a session expiry interval where CONNECT had 0",
                 ));
             }
-            let expiry = self.session_expiry(Version::V5, false, Some(seconds));
+            let expiry = self.session_expiry(&policy, Version::V5, false, Some(seconds));
             if let Some(session) = self.peers.session(session) {
                 session.expiry = expiry;
             }
@@ -571,6 +578,7 @@ impl Core {
             self.forget_session(id);
         }
         self.retained = Retained::default();
+        self.origins.forget();
         self.sys.forget_published();
     }
 

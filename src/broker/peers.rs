@@ -354,7 +354,9 @@ impl Peers {
         };
         let plain = alike
             && (connection.version != Version::V5
-                || target.ids.as_slice().is_empty() && connection.assigned_aliases.is_none());
+                || target.ids.as_slice().is_empty()
+                    && connection.assigned_aliases.is_none()
+                    && !(connection.is_bridge && fanout.stamp.is_some()));
         let roomy = connection.outbox.len() < SOFT_LIMIT;
         if qos == QoS::AtMostOnce
             && !roomy

@@ -1,11 +1,12 @@
 //! One message inside the broker, and its way to one session.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
 use super::memory::Weight;
+use super::origin::Stamp;
 use super::timers::Millis;
 use crate::codec::{Properties, Property, Publish, QoS};
 
@@ -21,6 +22,8 @@ pub(super) struct Publication {
     pub(super) retain: bool,
     /// When the message expires (3.3.2.3.3).
     pub(super) expires: Option<Millis>,
+    /// What bridges are told of its origin. A retained message may get it late.
+    pub(super) stamp: OnceLock<Box<Stamp>>,
     /// What it counts against `memory_limit`, if there is one.
     #[expect(dead_code, reason = "it counts while it lives")]
     pub(super) weight: Option<Weight>,
@@ -32,9 +35,16 @@ impl Publication {
     }
 
     /// The properties of a delivery in MQTT 5: subscription identifiers, what
-    /// the publisher said, and what remains of the expiry interval.
-    pub(super) fn delivery_properties(&self, ids: &Ids, now: Millis) -> Properties<'_> {
-        if self.expires.is_none() && matches!(ids, Ids::None) {
+    /// the publisher said, what remains of the expiry interval, and the stamp
+    /// for a bridge.
+    pub(super) fn delivery_properties(
+        &self,
+        ids: &Ids,
+        to_bridge: bool,
+        now: Millis,
+    ) -> Properties<'_> {
+        let stamp = self.stamp.get().filter(|_| to_bridge);
+        if self.expires.is_none() && matches!(ids, Ids::None) && stamp.is_none() {
             return Properties::from_encoded(&self.properties);
         }
         let mut encoded = Vec::with_capacity(self.properties.len() + 10);
@@ -43,6 +53,9 @@ impl Publication {
         if let Some(at) = self.expires {
             let seconds = at.saturating_sub(now).div_ceil(1000) as u32;
             Property::MessageExpiryInterval(seconds).encode(&mut encoded);
+        }
+        if let Some(stamp) = stamp {
+            stamp.encode(&mut encoded);
         }
         Properties::from_encoded_owned(encoded)
     }

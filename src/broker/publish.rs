@@ -28,7 +28,7 @@ impl Core {
         frame: Frame<'_>,
         batch: &Batch<'_>,
     ) -> Result<(), Refusal> {
-        let properties = MessageProperties::new(&publish.properties);
+        let mut properties = MessageProperties::new(&publish.properties);
         self.log_received(id, publish);
         let stats = &mut self.peers.stats;
         stats.publish_received += 1;
@@ -39,6 +39,7 @@ impl Core {
             return Ok(());
         };
         let (version, promised) = (connection.version, connection.promised);
+        let is_bridge = connection.is_bridge;
         let mount = connection.policy.mount_point.len();
         if publish.qos as u8 > promised.max_qos {
             return Err(Refusal::QoS);
@@ -54,6 +55,11 @@ impl Core {
                 .acknowledge(id, AckKind::PubRec, publish.packet_id, ReasonCode::SUCCESS);
             return Ok(());
         }
+        let stamp = if is_bridge {
+            properties.take_stamp()
+        } else {
+            None
+        };
         let refused = self.why_not(session, &route.topic, publish);
         let mut words = None;
         let reason = if let Some((reason, denial)) = refused {
@@ -79,10 +85,15 @@ impl Core {
             fanout.mount = mount;
             fanout.ledger = self.peers.ledger();
             fanout.batch = Some(batch);
-            if properties.alias.is_none() {
+            fanout.stamp = stamp;
+            if properties.alias.is_none() && stamp.is_none() {
                 fanout.frames = Frames::received(frame, version, publish.qos);
             }
+            let came_around = stamp
+                .as_ref()
+                .is_some_and(|stamp| self.origins.knows(stamp, &route.topic));
             let full = match fanout.ledger {
+                _ if came_around => None,
                 None if !self.is_disk_full => None,
                 _ => self.refuses(&route, &fanout),
             };
@@ -97,7 +108,10 @@ impl Core {
                 if publish.qos == QoS::ExactlyOnce {
                     self.store_incoming(session, &route.topic, publish);
                 }
-                let matched = self.distribute(&route, &mut fanout);
+                if let Some(stamp) = &stamp {
+                    self.origins.remember(stamp, &route.topic);
+                }
+                let matched = came_around || self.distribute(&route, &mut fanout);
                 // Only PUBACK tells that nobody listens, as in Mosquitto.
                 if matched || publish.qos != QoS::AtLeastOnce {
                     ReasonCode::SUCCESS
@@ -211,12 +225,19 @@ impl Core {
         publish: &Publish<'_>,
     ) -> Option<(ReasonCode, Option<Explanation>)> {
         let limit = self.peers.settings.message_size_limit as usize;
+        let session = self.peers.session(session)?;
+        // A bridge tries again what there is no room for, but not that.
+        let too_large = if session.policy.is_bridge {
+            ReasonCode::IMPLEMENTATION_SPECIFIC
+        } else {
+            ReasonCode::QUOTA_EXCEEDED
+        };
         if publish.payload.len() > limit {
             // Mosquitto says 0x95, which no acknowledgement can have; clients
             // that know their codes end the connection for it.
-            return Some((ReasonCode::QUOTA_EXCEEDED, None));
+            return Some((too_large, None));
         }
-        let denial = self.peers.session(session)?.why_not_write(topic)?;
+        let denial = session.why_not_write(topic)?;
         Some((ReasonCode::NOT_AUTHORIZED, Some(denial.explain())))
     }
 
@@ -278,6 +299,9 @@ impl Core {
     /// Keeps a message if it is retained, and hands it to all who subscribed.
     /// Returns whether anybody has.
     pub(super) fn distribute(&mut self, route: &Route, fanout: &mut Fanout<'_>) -> bool {
+        if route.reaches_bridge && fanout.stamp.is_none() {
+            fanout.stamp = self.new_stamp(fanout.topic);
+        }
         if fanout.retain {
             if !fanout.payload.is_empty() {
                 let (publication, source) = (fanout.detached(), fanout.source.take());

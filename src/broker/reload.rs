@@ -94,6 +94,9 @@ impl Core {
             if let Some(policy) = policies.get(&session.policy.listener) {
                 session.policy = Arc::clone(policy);
             }
+            if session.policy.is_bridge {
+                continue;
+            }
             session.expiry = session.expiry.min(limit);
             if session.connection.is_none() && session.ends_at > latest {
                 session.ends_at = latest;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::durable::{Durable, ReadQueue};
 use super::lifetime::NEVER;
+use super::origin::Stamp;
 use super::publication::{Delivery, Ids, MessageProperties, Publication};
 use super::session::{SessionId, Source, Will};
 use super::subscriptions::SubscriptionKey;
@@ -48,6 +49,7 @@ impl Core {
         self.peers.now = now;
         self.peers.journal.wall_base = store_time(&recovered.notes, wall).saturating_sub(now);
         self.peers.journal.next_session = recovered.next_session;
+        self.origins.restore(&recovered.notes);
         self.peers.journal.switch_on();
         self.is_restored = true;
         for publication in &recovered.retained {
@@ -78,11 +80,13 @@ impl Core {
         let policy = self.policy_for(description.listener as usize, description.port);
         let id = self.new_session(&policy, description.version, &description.client_id);
         if let Some(session) = self.peers.session(id) {
+            session.is_bridge = description.is_bridge;
             session.username = description.username.as_deref().map(Into::into);
             session.expiry = description.expiry;
             session.left = Some(now);
             session.durable = Some(Box::new(Durable::new(stored.number, stored.queue.next)));
         }
+        self.subscriptions.set_bridge(id, description.is_bridge);
         for subscription in &stored.subscriptions {
             self.restore_subscription(id, subscription);
         }
@@ -92,6 +96,9 @@ impl Core {
     /// The policy of the listener that a session came through: the one with
     /// the port, if the listeners were put in another order.
     fn policy_for(&self, listener: usize, port: u16) -> Arc<Policy> {
+        if listener == Policy::BRIDGES {
+            return Arc::new(Policy::bridge());
+        }
         let same = self.policies.get(&listener).filter(|p| p.port == port);
         let there = || self.policies.values().find(|policy| policy.port == port);
         let first = || self.policies.values().min_by_key(|policy| policy.listener);
@@ -203,13 +210,15 @@ impl Core {
     }
 
     fn restore_publication(&self, stored: &store::Publication) -> Publication {
+        let (stamp, properties) = Stamp::restore(&stored.properties);
         Publication {
             topic: Arc::clone(&stored.topic),
             payload: stored.payload.clone(),
-            properties: stored.properties.clone(),
+            properties,
             qos: stored.qos,
             retain: stored.retain,
             expires: stored.expires.map(|at| self.peers.instant(at)),
+            stamp: Stamp::kept(stamp),
             weight: self.peers.ledger().map(|ledger| {
                 ledger.weigh(stored.payload.len() + stored.properties.len() + stored.topic.len())
             }),

@@ -43,6 +43,8 @@ pub(super) struct Session {
     pub(super) source: Option<Arc<Source>>,
     pub(super) policy: Arc<Policy>,
     pub(super) version: Version,
+    /// It gets the stamps of messages, see `origin.rs`.
+    pub(super) is_bridge: bool,
     pub(super) connection: Option<ConnectionId>,
     /// How long the session outlives its connection, in milliseconds.
     pub(super) expiry: Millis,

@@ -70,8 +70,9 @@ impl Settings {
 
     /// The keep alive for a client that asks for `wanted`. None at all, which
     /// is 0, is longer than any limit.
-    pub(super) fn keep_alive(&self, wanted: u16) -> u16 {
+    pub(super) fn keep_alive(&self, policy: &Policy, wanted: u16) -> u16 {
         match wanted {
+            _ if policy.is_bridge => wanted,
             0 if self.max_keep_alive < u16::MAX => self.max_keep_alive,
             _ => wanted.min(self.max_keep_alive),
         }
@@ -137,9 +138,31 @@ pub struct Policy {
     pub acl: Option<Arc<Acl>>,
     /// Whether a subscription that could never deliver anything is refused.
     pub acl_check_subscribe: bool,
+    /// Whether its clients are the bridges of this broker: see
+    /// [`bridge`](Self::bridge).
+    pub is_bridge: bool,
 }
 
 impl Policy {
+    /// The number that stands for the bridges of this broker among those of
+    /// listeners. It is stored with their sessions.
+    pub(super) const BRIDGES: usize = u32::MAX as usize;
+
+    /// The policy of the connections that bridges of this broker have with it.
+    /// As in Mosquitto they have all rights, whatever their user name, and the
+    /// queue limits of all clients. They take no place from clients
+    /// (`max_connections`), and neither `max_keepalive` nor
+    /// `persistent_client_expiration` is for them: a bridge may wait for its
+    /// remote broker as long as it likes.
+    pub fn bridge() -> Self {
+        Self {
+            listener: Self::BRIDGES,
+            port: 0,
+            is_bridge: true,
+            ..Self::default()
+        }
+    }
+
     /// The topic name or filter that a client of this listener means.
     pub(super) fn mounted<'a>(&self, topic: &'a str) -> Cow<'a, str> {
         if self.mount_point.is_empty() {
@@ -177,9 +200,14 @@ impl Policy {
     }
 }
 
-/// Bridges tell their state below `$SYS`; everything else there is ours.
+/// Bridges tell their state on `$SYS/broker/connection/+/state`; everything
+/// else below `$SYS` is ours.
 fn is_reserved(topic: &str) -> bool {
-    let bridge_state = || topic.starts_with("$SYS/broker/connection/") && topic.ends_with("/state");
+    let bridge_state = || {
+        let name = topic.strip_prefix("$SYS/broker/connection/");
+        let name = name.and_then(|rest| rest.strip_suffix("/state"));
+        name.is_some_and(|name| !name.contains('/'))
+    };
     topic.starts_with('$')
         && ["$SYS/", "$share/", "$CONTROL/"]
             .iter()
@@ -204,6 +232,7 @@ impl Default for Policy {
             mount_point: String::new(),
             acl: None,
             acl_check_subscribe: false,
+            is_bridge: false,
         }
     }
 }

@@ -195,8 +195,12 @@ impl Core {
         ids: &Ids,
     ) -> (QoS, bool) {
         let connection = self.peers.connection(id);
-        let (max_qos, is_bridge) = connection.map_or((2, false), |connection| {
-            (connection.policy.max_qos, connection.is_bridge)
+        let (max_qos, old_bridge) = connection.map_or((2, false), |connection| {
+            let cannot_ask = connection.version != Version::V5;
+            (
+                connection.policy.max_qos,
+                connection.is_bridge && cannot_ask,
+            )
         });
         let qos = request
             .options
@@ -204,8 +208,8 @@ impl Core {
             .min(QoS::from_u8(max_qos).unwrap_or_default());
         let options = SubscriptionOptions {
             qos,
-            no_local: request.options.no_local || is_bridge && subscription.group.is_none(),
-            retain_as_published: request.options.retain_as_published || is_bridge,
+            no_local: request.options.no_local || old_bridge && subscription.group.is_none(),
+            retain_as_published: request.options.retain_as_published || old_bridge,
             ..request.options
         };
         self.peers.log(LogType::Subscribe, |peers| {
@@ -228,7 +232,9 @@ impl Core {
     fn send_retained(&mut self, id: SessionId, filter: &str, qos: QoS, ids: &Ids) {
         let (all, _) = self.retained.counts();
         let session = self.peers.session(id);
-        let waiting = session.map_or(0, |session| session.queued_replays);
+        let (waiting, is_bridge) = session.map_or((0, false), |session| {
+            (session.queued_replays, session.is_bridge)
+        });
         if waiting > 1000 + 4 * all {
             self.peers.stats.dropped += 1;
             return;
@@ -242,6 +248,9 @@ impl Core {
         {
             if source.is_some_and(|source| !self.may_still_write(&source, &publication.topic)) {
                 continue;
+            }
+            if is_bridge {
+                self.stamp_retained(&publication);
             }
             let qos = self.peers.settings.granted(qos, publication.qos);
             let ids = ids.clone();

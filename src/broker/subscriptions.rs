@@ -1,7 +1,7 @@
 //! Who is interested in what: subscriptions, shared groups, and the cache of
 //! routes from topic names to those who are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::publication::Ids;
@@ -32,6 +32,8 @@ pub(super) struct Route {
     pub(super) targets: Box<[Target]>,
     /// Shared groups; a member is chosen for each message.
     pub(super) groups: Box<[u32]>,
+    /// Whether any of them may be a bridge that gets stamps.
+    pub(super) reaches_bridge: bool,
     generation: u64,
 }
 
@@ -105,6 +107,8 @@ pub(super) struct Subscriptions {
     routes: HashMap<Arc<str>, Arc<Route>>,
     /// What `routes` weigh.
     cached: usize,
+    /// Sessions of bridges that get stamps.
+    bridges: HashSet<SessionId>,
     /// Counts changes; a route of an older generation is stale.
     generation: u64,
     count: usize,
@@ -173,6 +177,17 @@ impl Subscriptions {
         }
     }
 
+    /// What a SUBSCRIBE would name it.
+    pub(super) fn name(&self, key: SubscriptionKey) -> String {
+        match key {
+            SubscriptionKey::Plain(node) => self.tree.path(node),
+            SubscriptionKey::Shared(number) => {
+                let group = &self.groups[&number];
+                format!("$share/{}/{}", group.name, self.tree.path(group.node))
+            }
+        }
+    }
+
     /// Ends a subscription.
     pub(super) fn unsubscribe(&mut self, session: SessionId, key: SubscriptionKey) {
         self.generation += 1;
@@ -223,6 +238,16 @@ impl Subscriptions {
         route
     }
 
+    /// Notes whether a session is that of a bridge that gets stamps.
+    pub(super) fn set_bridge(&mut self, session: SessionId, is_bridge: bool) {
+        let changed = if is_bridge {
+            self.bridges.insert(session)
+        } else {
+            self.bridges.remove(&session)
+        };
+        self.generation += u64::from(changed);
+    }
+
     /// Makes all routes stale, for rules that have changed.
     pub(super) fn forget_routes(&mut self) {
         self.generation += 1;
@@ -243,10 +268,19 @@ impl Subscriptions {
         if merge {
             merge_by_session(&mut targets);
         }
+        let reaches_bridge = !self.bridges.is_empty()
+            && (targets
+                .iter()
+                .any(|target| self.bridges.contains(&target.session))
+                || groups
+                    .iter()
+                    .flat_map(|group| self.members(*group))
+                    .any(|member| self.bridges.contains(&member.session)));
         Route {
             topic: topic.into(),
             targets: targets.into(),
             groups: groups.into(),
+            reaches_bridge,
             generation: self.generation,
         }
     }

@@ -413,7 +413,8 @@ fn check_filters<'a>(mut filters: impl Iterator<Item = &'a str>) -> Result<(), R
     }
 }
 
-async fn first_packet<S: AsyncRead + AsyncWrite + Unpin>(
+/// Awaits what must be a CONNACK.
+pub(crate) async fn first_packet<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &mut Wire<S>,
 ) -> Result<RawPacket, ConnectError> {
     loop {

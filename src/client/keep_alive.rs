@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The clock of one connection.
-pub(super) struct KeepAlive {
+pub(crate) struct KeepAlive {
     interval: Duration,
     /// When something last went in the quieter direction.
     last_sent: Instant,
@@ -20,7 +20,7 @@ pub(super) struct KeepAlive {
 
 /// What the clock asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Due {
+pub(crate) enum Due {
     /// Not yet anything.
     Nothing,
     /// A PINGREQ.
@@ -31,7 +31,7 @@ pub(super) enum Due {
 
 impl KeepAlive {
     /// 0 seconds: no keep alive.
-    pub(super) fn new(seconds: u16) -> Self {
+    pub(crate) fn new(seconds: u16) -> Self {
         let now = Instant::now();
         Self {
             interval: Duration::from_secs(seconds.into()),
@@ -42,18 +42,18 @@ impl KeepAlive {
         }
     }
 
-    pub(super) fn sent(&mut self) {
+    pub(crate) fn sent(&mut self) {
         self.last_sent = Instant::now();
     }
 
     /// Whatever comes proves that the server is alive.
-    pub(super) fn received(&mut self) {
+    pub(crate) fn received(&mut self) {
         self.last_received = Instant::now();
         self.pong_due = None;
     }
 
     /// What is due now. After [`Due::Ping`] the answer is waited for.
-    pub(super) fn check(&mut self) -> Due {
+    pub(crate) fn check(&mut self) -> Due {
         let now = Instant::now();
         if now < self.deadline() {
             return Due::Nothing;
@@ -71,7 +71,7 @@ impl KeepAlive {
     }
 
     /// Waits until something may be due.
-    pub(super) async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) {
         if self.interval.is_zero() {
             return pending().await;
         }

@@ -43,13 +43,14 @@
 pub mod cli;
 mod engine;
 mod event;
-mod keep_alive;
+pub(crate) mod keep_alive;
 mod options;
-mod wire;
+pub(crate) mod wire;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use engine::first_packet;
 pub use engine::{Client, Direction, Tracer};
 pub use event::{
     ConnAckInfo, ConnectError, DisconnectReason, Event, Message, PublishId, RequestError,

@@ -64,7 +64,7 @@ impl Default for ConnectOptions {
 }
 
 impl ConnectOptions {
-    pub(super) fn packet(&self) -> Connect<'_> {
+    pub(crate) fn packet(&self) -> Connect<'_> {
         Connect {
             version: self.version,
             bridge: self.bridge,

@@ -16,12 +16,12 @@ const READ_SIZE: usize = 64 * 1024;
 const WRITE_KEEP: usize = 256 * 1024;
 
 /// A stream with its buffers.
-pub(super) struct Wire<S> {
+pub(crate) struct Wire<S> {
     stream: S,
     input: BytesMut,
     max_packet_size: usize,
     /// Bytes to write; a caller appends.
-    pub(super) output: Vec<u8>,
+    pub(crate) output: Vec<u8>,
     written: usize,
     /// Writing has failed. Reading goes on, because the server may have told
     /// the reason before it closed.
@@ -30,21 +30,30 @@ pub(super) struct Wire<S> {
 
 /// What an exchange brought.
 #[derive(Debug)]
-pub(super) enum Exchange {
+pub(crate) enum Exchange {
     /// New input.
     Input,
     /// The stream is at its end, or has failed.
     End(Option<io::Error>),
 }
 
+/// What a transfer brought.
+#[derive(Debug)]
+pub(crate) enum Transfer {
+    /// All was written.
+    Written,
+    /// Something was read.
+    Read(Exchange),
+}
+
 /// One packet, as its own slice of the read buffer.
-pub(super) struct Received {
-    pub(super) bytes: Bytes,
+pub(crate) struct Received {
+    pub(crate) bytes: Bytes,
     header_len: usize,
 }
 
 impl Received {
-    pub(super) fn frame(&self) -> Frame<'_> {
+    pub(crate) fn frame(&self) -> Frame<'_> {
         Frame {
             bytes: &self.bytes,
             header_len: self.header_len,
@@ -53,7 +62,7 @@ impl Received {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    pub(super) fn new(stream: S, max_packet_size: usize) -> Self {
+    pub(crate) fn new(stream: S, max_packet_size: usize) -> Self {
         Self {
             stream,
             input: BytesMut::new(),
@@ -65,12 +74,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// How many bytes wait to be written.
-    pub(super) fn backlog(&self) -> usize {
+    pub(crate) fn backlog(&self) -> usize {
         self.output.len() - self.written
     }
 
     /// The next whole packet that was read.
-    pub(super) fn next_packet(&mut self) -> Result<Option<Received>, DecodeError> {
+    pub(crate) fn next_packet(&mut self) -> Result<Option<Received>, DecodeError> {
         let Some(frame) = Frame::split(&self.input, self.max_packet_size)? else {
             return Ok(None);
         };
@@ -83,7 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Writes what there is to write, and waits for input. May be dropped at
     /// any await without losing a byte.
-    pub(super) async fn exchange(&mut self) -> Exchange {
+    pub(crate) async fn exchange(&mut self) -> Exchange {
         if self.input.capacity() - self.input.len() < READ_SIZE / 8 {
             self.input.reserve(READ_SIZE);
         }
@@ -96,8 +105,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         .await
     }
 
+    /// Writes, and waits for input if it is `wanted`, or until all there is to
+    /// write has been written. May be dropped at any await without losing a
+    /// byte.
+    pub(crate) async fn transfer(&mut self, wanted: bool) -> Transfer {
+        if wanted && self.input.capacity() - self.input.len() < READ_SIZE / 8 {
+            self.input.reserve(READ_SIZE);
+        }
+        poll_fn(|cx| {
+            let had = self.backlog() > 0;
+            if self.poll_write(cx).is_ready() && had {
+                return Poll::Ready(Transfer::Written);
+            }
+            if !wanted {
+                return Poll::Pending;
+            }
+            self.poll_read(cx).map(Transfer::Read)
+        })
+        .await
+    }
+
     /// Writes all there is. Input that comes meanwhile waits in its buffer.
-    pub(super) async fn flush(&mut self) -> io::Result<()> {
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
         poll_fn(|cx| {
             if self.poll_write(cx).is_pending() {
                 self.input.reserve(READ_SIZE);
@@ -114,12 +143,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Writes what can be written without waiting.
-    pub(super) fn flush_now(&mut self) {
+    pub(crate) fn flush_now(&mut self) {
         let _ = self.poll_write(&mut Context::from_waker(Waker::noop()));
     }
 
     /// Writes all there is and ends the writing side.
-    pub(super) async fn close(&mut self) -> io::Result<()> {
+    pub(crate) async fn close(&mut self) -> io::Result<()> {
         self.flush().await?;
         // The server may have closed already; all was written.
         let _ = poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await;

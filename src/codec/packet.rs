@@ -84,6 +84,11 @@ pub enum Packet<'a> {
     Auth(Auth<'a>),
 }
 
+/// The user property of CONNECT by which our bridges introduce themselves in
+/// MQTT 5, where the bit of [`Connect::bridge`] does not exist. Its value says
+/// nothing.
+pub const BRIDGE: &str = "moustique-bridge";
+
 /// CONNECT (3.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connect<'a> {

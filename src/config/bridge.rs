@@ -73,8 +73,8 @@ pub struct Bridge {
     /// least 1. Default: `max_inflight_messages`.
     pub receive_maximum: Option<u16>,
     /// `bridge_session_expiry_interval` in seconds, with MQTT 5; `u32::MAX` is for
-    /// ever. Default: 0.
-    pub session_expiry_interval: u32,
+    /// ever. Default: for ever, and 0 with `cleansession`, as before MQTT 5.
+    pub session_expiry_interval: Option<u32>,
     /// `bridge_tcp_keepalive`. Default: off.
     pub tcp_keepalive: Option<TcpKeepalive>,
     /// `bridge_tcp_user_timeout`: how long sent bytes may stay unacknowledged.
@@ -120,7 +120,7 @@ impl Bridge {
             max_packet_size: None,
             max_topic_alias: 10,
             receive_maximum: None,
-            session_expiry_interval: 0,
+            session_expiry_interval: None,
             tcp_keepalive: None,
             tcp_user_timeout: None,
             reload_type: ReloadType::Lazy,
@@ -129,6 +129,15 @@ impl Bridge {
             psk: None,
             source,
         }
+    }
+
+    /// Whether the other one does the same, wherever it is written.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let here = Self {
+            source: self.source.clone(),
+            ..other.clone()
+        };
+        *self == here
     }
 
     /// Whether the connection to an address of this bridge is encrypted.
@@ -283,7 +292,7 @@ pub struct BridgeTls {
     pub certfile: Option<PathBuf>,
     /// `bridge_keyfile`: its key; there if the certificate is.
     pub keyfile: Option<PathBuf>,
-    /// `bridge_tls_version`: `tlsv1.1`, `tlsv1.2` or `tlsv1.3`. Default: 1.2 or 1.3.
+    /// `bridge_tls_version`: the lowest one, `tlsv1.2` or `tlsv1.3`. Default: 1.2.
     pub version: Option<String>,
     /// `bridge_ciphers`: for TLS 1.2, separated by colons. Default: the library's.
     pub ciphers: Option<String>,
@@ -294,9 +303,6 @@ pub struct BridgeTls {
     /// `bridge_insecure`: whether the name in the certificate may be any. Default:
     /// false.
     pub insecure: bool,
-    /// `bridge_require_ocsp`: whether the other broker must prove that its
-    /// certificate is not revoked. Default: false.
-    pub require_ocsp: bool,
 }
 
 impl BridgeTls {

@@ -8,6 +8,7 @@ use super::bridge::{
     Bridge, BridgeAddress, BridgeTopic, BridgeTransport, Direction, RestartTimeout, TcpKeepalive,
 };
 use super::value::{Change, Fault, number};
+use super::{Cipher, Ciphers, NoCipher};
 use crate::topic;
 
 /// Reads `addresses`: one or more hosts, each with its port.
@@ -221,7 +222,7 @@ pub(super) fn session_expiry_interval(value: &str) -> Result<Change<Bridge>, Fau
         })?,
     } as u32;
     Ok(Box::new(move |bridge| {
-        bridge.session_expiry_interval = seconds;
+        bridge.session_expiry_interval = Some(seconds);
     }))
 }
 
@@ -301,6 +302,15 @@ pub(super) fn contradictions(bridge: &Bridge) -> Vec<(String, &'static str)> {
         tls.certfile.is_some() == tls.keyfile.is_some(),
         format!("connection `{name}` has only one of `bridge_certfile` and `bridge_keyfile`"),
         "write both, or neither",
+    );
+    let leaves_none = |list: &Option<String>, parse: fn(&str) -> Result<Vec<Cipher>, NoCipher>| {
+        !has_psk && list.as_deref().is_some_and(|list| parse(list).is_err())
+    };
+    unless(
+        !leaves_none(&tls.ciphers, Ciphers::parse_tls12)
+            && !leaves_none(&tls.ciphers_tls13, Ciphers::parse_tls13),
+        format!("connection `{name}` has a list of ciphers that leaves none"),
+        "name some of those that `ciphers` and `ciphers_tls1.3` have in the manual, or none",
     );
     let all_tls = |address: &BridgeAddress| bridge.uses_tls(address);
     unless(

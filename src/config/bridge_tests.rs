@@ -11,7 +11,7 @@ fn with(lines: &str) -> String {
 }
 
 fn parse(text: &str) -> Config {
-    Config::parse_with_bridges(text, "m.conf").unwrap_or_else(|errors| panic!("{errors}"))
+    Config::parse(text, "m.conf").unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 fn bridge(lines: &str) -> Bridge {
@@ -20,7 +20,7 @@ fn bridge(lines: &str) -> Bridge {
 
 /// The only error of a text.
 fn error(text: &str) -> Diagnostic {
-    let mut errors = Config::parse_with_bridges(text, "m.conf").unwrap_err().0;
+    let mut errors = Config::parse(text, "m.conf").unwrap_err().0;
     assert_eq!(errors.len(), 1, "{text}: {errors:?}");
     errors.remove(0)
 }
@@ -77,8 +77,8 @@ fn every_option_reaches_its_place() {
          bridge_tcp_user_timeout 1500\nbridge_reload_type immediate\n\
          bridge_cafile /ca\nbridge_capath /cas\nbridge_tls_use_os_certs true\n\
          bridge_certfile /c\nbridge_keyfile /k\nbridge_tls_version tlsv1.3\n\
-         bridge_ciphers A:B\nbridge_ciphers_tls1.3 C\nbridge_alpn mqtt\n\
-         bridge_insecure true\nbridge_require_ocsp true",
+         bridge_ciphers ECDHE-RSA-AES128-GCM-SHA256\nbridge_ciphers_tls1.3 TLS_AES_128_GCM_SHA256\nbridge_alpn mqtt\n\
+         bridge_insecure true",
     );
     let seconds = Duration::from_secs;
     let expected = Bridge {
@@ -117,7 +117,7 @@ fn every_option_reaches_its_place() {
         max_packet_size: Some(100),
         max_topic_alias: 0,
         receive_maximum: Some(5),
-        session_expiry_interval: u32::MAX,
+        session_expiry_interval: Some(u32::MAX),
         tcp_keepalive: Some(TcpKeepalive {
             idle: seconds(60),
             interval: seconds(10),
@@ -132,11 +132,10 @@ fn every_option_reaches_its_place() {
             certfile: Some("/c".into()),
             keyfile: Some("/k".into()),
             version: Some("tlsv1.3".into()),
-            ciphers: Some("A:B".into()),
-            ciphers_tls13: Some("C".into()),
+            ciphers: Some("ECDHE-RSA-AES128-GCM-SHA256".into()),
+            ciphers_tls13: Some("TLS_AES_128_GCM_SHA256".into()),
             alpn: Some("mqtt".into()),
             insecure: true,
-            require_ocsp: true,
         },
         ..Bridge::new("b", made.source.clone())
     };

@@ -14,26 +14,54 @@ use super::{Bind, Config, Diagnostic, Listener, Severity};
 /// in one, each option that differs from its default once, grouped by listener
 /// and connection. `Display` gives the text. Passwords and keys are left out, and a
 /// comment in their place says so.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Effective {
     text: String,
+    settings: Vec<Setting>,
     /// The lines that name a file to read: option, value, a warning about the line.
     files: Vec<(&'static str, String, Diagnostic)>,
 }
 
+/// A line that counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// The name of the option, as the table has it. `listener` and `connection`
+    /// begin what the lines below them are about; `port` and the like are left out.
+    pub option: &'static str,
+    /// Its value as one would write it, without a comment.
+    pub value: String,
+    /// The place in [`Config::listeners`] of the one that it is for; none if it is
+    /// for all of them, or for something else.
+    pub listener: Option<usize>,
+    /// A warning that underlines the line.
+    line: Diagnostic,
+}
+
+impl Setting {
+    /// An error at this line.
+    pub fn blame(&self, message: impl Into<String>) -> Diagnostic {
+        Diagnostic {
+            severity: Severity::Error,
+            message: message.into(),
+            ..self.line.clone()
+        }
+    }
+}
+
 impl Effective {
     pub(super) fn new(draft: &Draft, config: &Config) -> Self {
-        let mut text = Text(String::new());
+        let mut text = Text::default();
         if draft.per_listener {
             text.line("per_listener_settings", "true");
         }
         text.settings(&draft.globals);
         text.settings(draft.common_security());
         let default_listener = draft.default_listener();
-        let mut listeners = config.listeners.iter();
+        let mut listeners = config.listeners.iter().enumerate();
         if default_listener != DefaultListener::Absent
-            && let Some(listener) = listeners.next()
+            && let Some((index, listener)) = listeners.next()
         {
+            text.of = Some(index);
             match default_listener {
                 DefaultListener::Local => text.comment(
                     "no listener: port 1883 or those of -p, for clients on this machine only",
@@ -42,16 +70,20 @@ impl Effective {
             }
             text.settings(draft.preamble.0.iter().filter(own(draft)));
         }
-        for (listener, section) in listeners.zip(&draft.sections) {
+        for ((index, listener), section) in listeners.zip(&draft.sections) {
+            text.of = Some(index);
             text.listener(listener);
+            text.count("listener", listener.port.to_string(), &section.mistake);
             let inherited = draft.preamble.0.iter().filter(|entry| {
                 default_listener == DefaultListener::Absent && entry.option.scope == Scope::Listener
             });
             let entries = section.entries.0.iter().filter(own(draft));
             text.settings(inherited.chain(entries));
         }
+        text.of = None;
         for section in &draft.bridges {
             text.section("connection", &section.bridge.name);
+            text.count("connection", section.bridge.name.clone(), &section.mistake);
             text.settings(&section.entries);
         }
         let security = draft.preamble.0.iter();
@@ -68,9 +100,17 @@ impl Effective {
             })
             .collect();
         Self {
-            text: text.0,
+            text: text.written,
+            settings: text.settings,
             files,
         }
+    }
+
+    /// The lines that count: not those that a later one replaces, and of a bridge
+    /// only the first. One that is for each listener by itself is there once for
+    /// each.
+    pub fn settings(&self) -> &[Setting] {
+        &self.settings
     }
 
     /// An error at the line where that option (`password_file` or `cafile`, for
@@ -114,20 +154,26 @@ fn own(draft: &Draft) -> impl Fn(&&Entry<Listener>) -> bool {
     }
 }
 
-struct Text(String);
+#[derive(Default)]
+struct Text {
+    written: String,
+    settings: Vec<Setting>,
+    /// The listener that the lines are for.
+    of: Option<usize>,
+}
 
 impl Text {
     fn line(&mut self, name: &str, value: &str) {
-        let _ = writeln!(self.0, "{name} {value}");
+        let _ = writeln!(self.written, "{name} {value}");
     }
 
     fn comment(&mut self, text: &str) {
-        let _ = writeln!(self.0, "# {text}");
+        let _ = writeln!(self.written, "# {text}");
     }
 
     fn section(&mut self, name: &str, value: &str) {
-        if !self.0.is_empty() {
-            self.0.push('\n');
+        if !self.written.is_empty() {
+            self.written.push('\n');
         }
         self.line(name, value);
     }
@@ -141,6 +187,15 @@ impl Text {
             Bind::Unix(path) => format!("{port} {}", path.display()),
         };
         self.section("listener", &place);
+    }
+
+    fn count(&mut self, option: &'static str, value: String, line: &Diagnostic) {
+        self.settings.push(Setting {
+            option,
+            value,
+            listener: self.of,
+            line: line.clone(),
+        });
     }
 
     /// The lines that count among those of one place, in the order of the table.
@@ -159,6 +214,9 @@ impl Text {
                 given().count().saturating_sub(1)
             };
             for entry in given().skip(skipped) {
+                if option.scope != Scope::Bridge {
+                    self.count(option.name, entry.value.clone(), &entry.warning);
+                }
                 self.setting(option, &entry.value, all_count);
             }
         }
@@ -186,7 +244,7 @@ mod tests {
     use super::*;
 
     fn explain(text: &str) -> Result<(Config, Effective), Diagnostics> {
-        let mut draft = Draft::new(true);
+        let mut draft = Draft::default();
         draft.read_text(text, "m.conf", Origin::Text);
         let config = build::build(&mut draft)?;
         let effective = Effective::new(&draft, &config);
@@ -270,6 +328,38 @@ mod tests {
             effective
                 .blame("password_file", Path::new("/a"), "")
                 .is_none()
+        );
+    }
+
+    #[test]
+    fn the_settings_are_the_lines_that_count() {
+        let written = "sys_interval 10\nlistener 1\nmax_qos 2\nmax_qos 1\nacl_file /a\n\
+                       listener 2\nmount_point p/\nconnection b\naddress h\ntopic # both\n";
+        let (_, effective) = explain(written).unwrap();
+        let lines: Vec<_> = effective
+            .settings()
+            .iter()
+            .map(|setting| {
+                let place = setting.blame("").location.line;
+                (
+                    setting.option,
+                    setting.value.as_str(),
+                    setting.listener,
+                    place,
+                )
+            })
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                ("sys_interval", "10", None, 1),
+                ("acl_file", "/a", None, 5),
+                ("listener", "1", Some(0), 2),
+                ("max_qos", "1", Some(0), 4),
+                ("listener", "2", Some(1), 6),
+                ("mount_point", "p/", Some(1), 7),
+                ("connection", "b", None, 8),
+            ]
         );
     }
 

@@ -4,7 +4,6 @@
 use std::fmt::Write as _;
 
 use super::options::{Effect, OptionSpec, Scope};
-use super::{BRIDGES_RUN, table};
 
 /// A group of options in the manual.
 struct Group {
@@ -18,15 +17,6 @@ fn groups() -> [Group; 4] {
         OptionSpec::all()
             .iter()
             .filter(move |option| option.scope == scope)
-    };
-    let bridges = if BRIDGES_RUN {
-        String::new()
-    } else {
-        format!(
-            " This version checks these lines and then refuses the `connection`, because it has no \
-             bridges yet: {}.",
-            table::BRIDGES.instead
-        )
     };
     [
         Group {
@@ -53,10 +43,9 @@ fn groups() -> [Group; 4] {
         },
         Group {
             title: "Options of bridges",
-            about: format!(
-                "They hold for the `connection` that they stand below; that one may stand \
-                 anywhere.{bridges}"
-            ),
+            about: "They hold for the `connection` that they stand below; that one may stand \
+                    anywhere."
+                .into(),
             options: OptionSpec::find("connection")
                 .into_iter()
                 .chain(of(Scope::Bridge))

@@ -49,7 +49,7 @@ pub use bridge::{
 };
 pub use ciphers::{Cipher, Ciphers, NoCipher};
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity};
-pub use effective::Effective;
+pub use effective::{Effective, Setting};
 pub use limits::Limits;
 pub use listener::{Bind, Listener, Protocol, ProtocolVersions, Security, SocketDomain};
 pub use log::{Log, LogDestination, LogType, LogTypes};
@@ -58,10 +58,6 @@ pub use persistence::{Persistence, Sync};
 pub use tls::{OpensslCiphers, Tls, TlsIdentity, TlsVersion};
 
 use read::{Draft, Origin};
-
-/// Whether the broker can run bridges. While it cannot, each `connection` is
-/// refused, though all its lines are read and checked.
-const BRIDGES_RUN: bool = false;
 
 /// The configuration of a broker. `Default` is what it does without a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,7 +136,7 @@ impl Config {
     ///
     /// All mistakes in the files, or the one reason why the file cannot be read.
     pub fn load(path: &Path) -> Result<Self, Diagnostics> {
-        let mut draft = Draft::new(BRIDGES_RUN);
+        let mut draft = Draft::default();
         draft.read_file(path, Origin::Main);
         build::build(&mut draft)
     }
@@ -151,7 +147,7 @@ impl Config {
     ///
     /// As [`Config::load`].
     pub fn explain(path: &Path) -> Result<(Self, Effective), Diagnostics> {
-        let mut draft = Draft::new(BRIDGES_RUN);
+        let mut draft = Draft::default();
         draft.read_file(path, Origin::Main);
         let config = build::build(&mut draft)?;
         let effective = Effective::new(&draft, &config);
@@ -165,15 +161,7 @@ impl Config {
     ///
     /// All mistakes in the text.
     pub fn parse(text: &str, source: &str) -> Result<Self, Diagnostics> {
-        let mut draft = Draft::new(BRIDGES_RUN);
-        draft.read_text(text, source, Origin::Text);
-        build::build(&mut draft)
-    }
-
-    /// As [`Config::parse`] for a broker that can run bridges.
-    #[cfg(test)]
-    fn parse_with_bridges(text: &str, source: &str) -> Result<Self, Diagnostics> {
-        let mut draft = Draft::new(true);
+        let mut draft = Draft::default();
         draft.read_text(text, source, Origin::Text);
         build::build(&mut draft)
     }

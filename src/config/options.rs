@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::table::OPTIONS;
 use super::value::Kind;
-use super::{BRIDGES_RUN, Bridge, Config, Listener, spelling};
+use super::{Bridge, Config, Listener, spelling};
 
 /// An option of the configuration file.
 pub struct OptionSpec {
@@ -100,11 +100,7 @@ impl OptionSpec {
 
     /// Whether this version can do what the option asks for.
     pub const fn is_supported(&self) -> bool {
-        match self.effect {
-            Effect::Refused { .. } => false,
-            Effect::Bridge(_) | Effect::Structure(Structure::Connection) => BRIDGES_RUN,
-            _ => true,
-        }
+        !matches!(self.effect, Effect::Refused { .. })
     }
 
     /// The option of that name.
@@ -168,7 +164,9 @@ impl OptionSpec {
         default: &'static str,
         kind: Kind<Bridge>,
     ) -> Self {
-        Self::new(name, default, Scope::Bridge, Effect::Bridge(kind)).last()
+        Self::new(name, default, Scope::Bridge, Effect::Bridge(kind))
+            .last()
+            .reloaded()
     }
 
     pub(super) const fn structure(
@@ -262,13 +260,11 @@ mod tests {
     fn every_default_is_accepted() {
         for option in OPTIONS.iter().filter(|option| !option.default.is_empty()) {
             let text = format!("{} {}", option.name, option.default);
-            let found = match option.scope {
-                Scope::Bridge => {
-                    let bridge = "connection b\naddress h\ntopic #\n";
-                    Config::parse_with_bridges(&format!("{bridge}{text}"), "default")
-                }
-                _ => Config::parse(&text, "default"),
+            let before = match option.scope {
+                Scope::Bridge => "connection b\naddress h\ntopic #\n",
+                _ => "",
             };
+            let found = Config::parse(&format!("{before}{text}"), "default");
             assert!(found.is_ok(), "{text}: {}", found.unwrap_err());
         }
     }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use super::line::Line;
 use super::options::{Effect, Feature, OptionSpec, Repeat, Scope, Structure};
-use super::table::BRIDGES;
 use super::value::{self, Change, Fault, Kind};
 use super::{Bind, Bridge, Config, Diagnostic, Listener, Location};
 
@@ -29,7 +28,6 @@ pub(super) struct Draft {
     /// Files and folders that were read, or should have been.
     pub(super) sources: Vec<PathBuf>,
     pub(super) diagnostics: Vec<Diagnostic>,
-    bridges_run: bool,
     /// Where an option was given last.
     seen: HashMap<(&'static str, Place), Location>,
     entries_read: usize,
@@ -111,13 +109,6 @@ impl Cursor {
 }
 
 impl Draft {
-    pub(super) fn new(bridges_run: bool) -> Self {
-        Self {
-            bridges_run,
-            ..Self::default()
-        }
-    }
-
     /// Reads a file; one that cannot be read is a mistake of whoever named it.
     pub(super) fn read_file(&mut self, path: &Path, origin: Origin) {
         self.sources.push(path.to_owned());
@@ -398,9 +389,6 @@ impl Draft {
             is_broken: problem.is_some(),
         });
         self.note_rest(line, name.len());
-        if !self.bridges_run {
-            self.diagnostics.push(refusal(line, &BRIDGES));
-        }
         problem.map_or(Ok(()), Err)
     }
 

@@ -28,9 +28,9 @@ static HTTP: Feature = Feature {
     instead: "remove the line and let a web server such as nginx serve the files; subscribe to \
               `$SYS/#` for the figures of the HTTP API",
 };
-pub(super) static BRIDGES: Feature = Feature {
-    name: "bridges",
-    instead: "remove the lines from `connection` on; the other broker may bridge to this one",
+static OCSP: Feature = Feature {
+    name: "check by OCSP",
+    instead: "remove the line; to trust few certificates only, name them in `bridge_cafile`",
 };
 static PLUGINS: Feature = Feature {
     name: "plugins",
@@ -191,7 +191,7 @@ pub(super) static OPTIONS: &[O] = &[
     O::refused("plugin_use", Scope::Listener, &PLUGINS),
 
     // Bridges.
-    O::structure("connection", "", Structure::Connection),
+    O::structure("connection", "", Structure::Connection).reloaded(),
     O::bridge("addresses", "", Words(bridge_read::addresses)).once().aka(&["address"]),
     O::bridge("bridge_alpn", "", Text(|b, v| b.tls.alpn = Some(v))).once(),
     O::bridge("bridge_attempt_unsubscribe", "true", Flag(|b, v| b.attempt_unsubscribe = v)),
@@ -216,12 +216,12 @@ pub(super) static OPTIONS: &[O] = &[
     O::bridge("bridge_reload_type", "lazy", Choice(&["lazy", "immediate"], |b, v| {
         b.reload_type = if v == "lazy" { ReloadType::Lazy } else { ReloadType::Immediate };
     })),
-    O::bridge("bridge_require_ocsp", "false", Flag(|b, v| b.tls.require_ocsp = v)),
-    O::bridge("bridge_session_expiry_interval", "0", Words(bridge_read::session_expiry_interval)),
+    O::harmless("bridge_require_ocsp", Scope::Bridge, &OCSP, &["false", "0"]),
+    O::bridge("bridge_session_expiry_interval", "", Words(bridge_read::session_expiry_interval)),
     O::bridge("bridge_tcp_keepalive", "", Words(bridge_read::tcp_keepalive)),
     O::bridge("bridge_tcp_user_timeout", "", Number { min: 0, max: U32, set: |b, v| b.tcp_user_timeout = Some(Duration::from_millis(v)) }),
     O::bridge("bridge_tls_use_os_certs", "false", Flag(|b, v| b.tls.use_os_certs = v)),
-    O::bridge("bridge_tls_version", "", Choice(&["tlsv1.3", "tlsv1.2", "tlsv1.1"], |b, v| b.tls.version = Some(v.into()))),
+    O::bridge("bridge_tls_version", "", Choice(&["tlsv1.3", "tlsv1.2"], |b, v| b.tls.version = Some(v.into()))),
     O::bridge("cleansession", "false", Flag(|b, v| b.cleansession = v)),
     O::bridge("idle_timeout", "60", Number { min: 0, max: U32, set: |b, v| b.idle_timeout = Duration::from_secs(v.max(1)) }),
     O::bridge("keepalive_interval", "60", Number { min: 0, max: U16, set: |b, v| b.keepalive_interval = v.max(5) as u16 }),

@@ -12,16 +12,24 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use super::check_acl::{self, Question};
 use super::process::{self, Account, PidFile};
 use super::reload::Source;
+#[cfg(feature = "peers")]
+use super::rumqttd;
 use super::signals::Signals;
 use super::{Broker, runtime, systemd};
 use crate::auth::{Access, Acl, Client, LoadError, PasswordFile};
-use crate::config::{Config, LogTypes};
+#[cfg(feature = "peers")]
+use crate::config::Diagnostics;
+use crate::config::{Config, Effective, LogTypes};
 use crate::transport::tls::{self, Keyring};
 
 /// What Mosquitto exits with after a start that failed, and after a bad
 /// configuration or command line.
 const FAILED: u8 = 1;
 const MISCONFIGURED: u8 = 3;
+
+/// The values of `--engine`.
+const MOUSTIQUE: &str = "moustique";
+const RUMQTTD: &str = "rumqttd";
 
 /// What `--check-acl` exits with where something is denied.
 const DENIED: u8 = 1;
@@ -40,7 +48,13 @@ pub fn command() -> Command {
              line.\n\nSignals: SIGHUP reads the configuration and its files again and opens the log \
              files anew; what is wrong is logged, and the old configuration holds. SIGRTMIN opens \
              the log files anew. SIGUSR2 writes all subscriptions to the log. SIGTERM and SIGINT \
-             publish all wills, tell the clients and end.\n\nEnvironment: PUID and PGID are the \
+             publish all wills, tell the clients and end.\n\nWith --engine rumqttd, a listener \
+             for MQTT 3.1.1 and 5 without TLS has a front that passes each client to the server \
+             of rumqttd for its version. With `accept_protocol_versions 4`, or 5, rumqttd has \
+             the port to itself, and with TLS one of the two is needed. Over WebSocket it speaks \
+             3.1.1 only. Options that it cannot honour end the start with a list of what would be \
+             lost (status 3). SIGHUP only opens the log files anew, and wills are not published \
+             at the end.\n\nEnvironment: PUID and PGID are the \
              numbers of the user and group that the broker becomes when root starts it, before \
              `user` of the configuration. UMASK_SET is its umask, in octal digits. \
              MOSQUITTO_UNSAFE_ALLOW_SYMLINKS has no effect: links are always followed.",
@@ -59,6 +73,26 @@ pub fn command() -> Command {
                 .long("daemon")
                 .action(ArgAction::SetTrue)
                 .help("Go into the background after the start"),
+        )
+        .arg(
+            Arg::new("engine")
+                .long("engine")
+                .value_name("ENGINE")
+                .value_parser([MOUSTIQUE, RUMQTTD])
+                .help(
+                    "What serves the configuration: `moustique`, the default, or `rumqttd`, for \
+                     comparison, in programs that are built with --features peers",
+                ),
+        )
+        .arg(
+            Arg::new("engine-lossy")
+                .long("engine-lossy")
+                .action(ArgAction::SetTrue)
+                .requires("engine")
+                .help(
+                    "Start rumqttd though it cannot do all that the configuration asks for, and \
+                     log what is lost",
+                ),
         )
         .arg(
             Arg::new("port")
@@ -127,7 +161,7 @@ fn check_acl_arguments() -> [Arg; 6] {
         Arg::new("check-acl")
             .long("check-acl")
             .action(ArgAction::SetTrue)
-            .conflicts_with_all(["daemon", "port", "test-config"])
+            .conflicts_with_all(["daemon", "engine", "port", "test-config"])
             .help(
                 "Tell whether USER may read or write TOPIC, and by which rule, and end; exit \
                  status 0 if so, 1 if not (on one of several listeners)",
@@ -179,11 +213,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return fail(&format!("Error: {}", text.trim_end()), MISCONFIGURED);
         }
     };
+    if let Err(text) = choose_engine(&matches) {
+        return fail(&text, MISCONFIGURED);
+    }
     if matches.get_flag("test-config") {
         return match test_config(&matches) {
             Ok(()) => ExitCode::SUCCESS,
             Err(text) => fail(&text, MISCONFIGURED),
         };
+    }
+    #[cfg(feature = "peers")]
+    if is_for_rumqttd(&matches) {
+        return serve_by_rumqttd(&matches);
     }
     let matches = Arc::new(matches);
     let again = Arc::clone(&matches);
@@ -230,6 +271,59 @@ fn fail(text: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
+fn is_for_rumqttd(matches: &ArgMatches) -> bool {
+    let engine = matches.get_one::<String>("engine");
+    engine.is_some_and(|engine| engine == RUMQTTD)
+}
+
+/// Whether there is the engine that the command line asks for.
+fn choose_engine(matches: &ArgMatches) -> Result<(), String> {
+    let (is_lossy, is_for_rumqttd) = (matches.get_flag("engine-lossy"), is_for_rumqttd(matches));
+    if is_lossy && !is_for_rumqttd {
+        return Err("Error: --engine-lossy is for --engine rumqttd.".into());
+    }
+    if is_for_rumqttd && cfg!(not(feature = "peers")) {
+        return Err(
+            "Error: there is no rumqttd in this program; build one that has it by `cargo install \
+             --locked --path . --features peers`, or leave --engine out."
+                .into(),
+        );
+    }
+    Ok(())
+}
+
+#[cfg(feature = "peers")]
+fn serve_by_rumqttd(matches: &ArgMatches) -> ExitCode {
+    let (config, effective) = match explain(matches) {
+        Ok(both) => both,
+        Err(text) => return fail(&text, MISCONFIGURED),
+    };
+    let (sockets, _) = systemd::sockets();
+    let may_lose = matches.get_flag("engine-lossy");
+    let lost = rumqttd::losses(&config, &effective, !sockets.is_empty(), may_lose);
+    if !lost.is_empty() && !may_lose {
+        let text = format!(
+            "{}\nError: rumqttd cannot do this. Leave --engine out, or these lines; or start with \
+             --engine-lossy and do without.",
+            Diagnostics(lost)
+        );
+        return fail(&text, MISCONFIGURED);
+    }
+    match rumqttd::serve(&config, &lost, matches.get_flag("daemon")) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => fail(&format!("Error: {text}."), FAILED),
+    }
+}
+
+/// As [`configure`], with the lines that count.
+fn explain(matches: &ArgMatches) -> Result<(Config, Effective), String> {
+    let (config, effective) = match matches.get_one::<PathBuf>("config") {
+        Some(path) => Config::explain(path).map_err(|mistakes| mistakes.to_string())?,
+        None => Default::default(),
+    };
+    Ok((with_arguments(config, matches)?, effective))
+}
+
 fn configure(matches: &ArgMatches) -> Result<Config, String> {
     let config = match matches.get_one::<PathBuf>("config") {
         Some(path) => Config::load(path).map_err(|mistakes| mistakes.to_string())?,
@@ -255,11 +349,7 @@ fn with_arguments(mut config: Config, matches: &ArgMatches) -> Result<Config, St
 /// `--test-config`: checks the configuration and the files of its listeners, and
 /// prints what it says in effect.
 fn test_config(matches: &ArgMatches) -> Result<(), String> {
-    let path = matches
-        .get_one::<PathBuf>("config")
-        .ok_or("Error: --test-config needs -c FILE.")?;
-    let (config, effective) = Config::explain(path).map_err(|mistakes| mistakes.to_string())?;
-    let config = with_arguments(config, matches)?;
+    let (config, effective) = explain(matches)?;
     let mut mistakes = Vec::new();
     let mut remarks: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
     for (option, file) in files(&config) {
@@ -285,6 +375,17 @@ fn test_config(matches: &ArgMatches) -> Result<(), String> {
                 diagnostic.with_help(error.help()).to_string()
             }));
         }
+    }
+    #[cfg(feature = "peers")]
+    if is_for_rumqttd(matches) {
+        let may_lose = matches.get_flag("engine-lossy");
+        let lost = rumqttd::losses(&config, &effective, false, may_lose);
+        let list = if may_lose {
+            &mut remarks
+        } else {
+            &mut mistakes
+        };
+        list.extend(lost.iter().map(ToString::to_string));
     }
     for remark in remarks {
         let _ = writeln!(std::io::stderr(), "{remark}");

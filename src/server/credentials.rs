@@ -8,7 +8,6 @@ use tokio::sync::Semaphore;
 use super::recent::Recent;
 use crate::auth::{LoadError, PasswordFile, Verdict};
 use crate::broker::{Decision, Grounds};
-use crate::codec::Connect;
 use crate::config::Security;
 
 /// What one listener asks of its clients.
@@ -83,9 +82,14 @@ impl Credentials {
         &self.hashing
     }
 
-    /// Decides about a CONNECT. While it waits it keeps nothing but CONNECT.
-    pub(super) async fn check(&self, connect: &Connect<'_>) -> Decision<'static> {
-        let (is_right, decision) = match (&self.users, connect.username, connect.password) {
+    /// Decides about the user name and password of a CONNECT. While it waits it
+    /// keeps nothing but these.
+    pub(super) async fn check(
+        &self,
+        username: Option<&str>,
+        password: Option<&[u8]>,
+    ) -> Decision<'static> {
+        let (is_right, decision) = match (&self.users, username, password) {
             (Some(users), Some(username), Some(password)) => {
                 let check = self.hash(users, username, password);
                 let is_right = users.recent.is_right(username, password, check).await;

@@ -66,7 +66,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match crate::property!(connect.properties, AuthenticationMethod) {
             None => loop {
                 let door = self.entrance.door();
-                let decision = self.unless_gone(door.credentials.check(connect)).await?;
+                let check = door.credentials.check(connect.username, connect.password);
+                let decision = self.unless_gone(check).await?;
                 if self.introduce(&door, connect, decision)? {
                     return Ok(());
                 }

@@ -44,21 +44,26 @@ impl Links {
     /// A connection on which no CONNECT was sent yet, for a [`Client`] with
     /// options of its own. Called within a tokio runtime.
     pub fn open(&self) -> Link {
-        let (ours, theirs) = tokio::io::duplex(PIPE);
-        let entrance = Entrance::new(Door {
-            policy: Arc::new(Policy {
-                port: 0,
-                ..Policy::default()
-            }),
-            credentials: Credentials::trusting(),
-            max_packet_size: u32::MAX,
-            no_delay: false,
-            layers: Layers::none(),
-            tls: None,
-        });
-        let entrance = Arc::new(entrance);
-        let origin = Origin::of("this process".to_owned());
-        tokio::spawn(serve(Arc::clone(&self.0), entrance, ours, origin));
-        theirs
+        let policy = Policy {
+            port: 0,
+            ..Policy::default()
+        };
+        pipe(&self.0, policy, "this process")
     }
+}
+
+/// A trusted connection; `peer` is what the log calls who has it.
+pub(super) fn pipe(hub: &Arc<Hub>, policy: Policy, peer: &str) -> Link {
+    let (ours, theirs) = tokio::io::duplex(PIPE);
+    let entrance = Entrance::new(Door {
+        policy: Arc::new(policy),
+        credentials: Credentials::trusting(),
+        max_packet_size: u32::MAX,
+        no_delay: false,
+        layers: Layers::none(),
+        tls: None,
+    });
+    let origin = Origin::of(peer.to_owned());
+    tokio::spawn(serve(Arc::clone(hub), Arc::new(entrance), ours, origin));
+    theirs
 }

@@ -20,7 +20,7 @@ pub(super) const BACKLOG: i32 = 1024;
 
 /// How long to wait when the system has no descriptor for a connection, and
 /// how long until that is told again.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// A socket that listens.
@@ -83,7 +83,8 @@ pub(super) enum Acceptor {
 }
 
 impl Acceptor {
-    async fn next(&self) -> io::Result<(Stream, Origin)> {
+    /// The next connection.
+    pub(super) async fn next(&self) -> io::Result<(Stream, Origin)> {
         match self {
             Self::Tcp(socket) => {
                 let (stream, peer) = socket.accept().await?;
@@ -176,7 +177,8 @@ pub(super) fn adopt(
     Ok((sockets, Vec::new()))
 }
 
-fn addresses(listener: &Listener) -> Result<Vec<IpAddr>, String> {
+/// The addresses that a listener means, with this machine's IPv6 or without.
+pub(super) fn addresses(listener: &Listener) -> Result<Vec<IpAddr>, String> {
     let all: Vec<IpAddr> = match &listener.bind {
         Bind::Any => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
         Bind::Loopback => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
@@ -234,7 +236,7 @@ fn bind_interface(_: &Socket, _: &str) -> io::Result<()> {
 }
 
 /// Whether the error says that the machine has no such kind of address.
-fn is_missing(error: &io::Error) -> bool {
+pub(super) fn is_missing(error: &io::Error) -> bool {
     use nix::errno::Errno;
     let codes = [
         Errno::EAFNOSUPPORT,
@@ -246,7 +248,8 @@ fn is_missing(error: &io::Error) -> bool {
         .is_some_and(|code| codes.iter().any(|known| *known as i32 == code))
 }
 
-fn explain(address: SocketAddr, error: &io::Error) -> String {
+/// Why there is no socket on that address, and what to do.
+pub(super) fn explain(address: SocketAddr, error: &io::Error) -> String {
     let remedy = match error.kind() {
         io::ErrorKind::AddrInUse => "; another program, perhaps another broker, has this port",
         io::ErrorKind::PermissionDenied => "; ports below 1024 need root or CAP_NET_BIND_SERVICE",

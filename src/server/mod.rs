@@ -13,15 +13,18 @@
 //! | `credentials.rs` | who may come in |
 //! | `exchange.rs` | enhanced authentication by methods that are plugged in |
 //! | `recent.rs` | passwords that were right a moment ago |
+//! | `bridges.rs` | connections to other brokers: started, changed, ended |
 //! | `link.rs` | clients within the process |
 //! | `log.rs` | lines to the destinations of `log_dest` |
 //! | `reload.rs`, `watch.rs` | the configuration taken anew; files that change |
 //! | `signals.rs`, `systemd.rs` | what the system says, and what it is told |
 //! | `persistence.rs` | the thread between core and store |
 //! | `process.rs` | daemon, pid file, privileges |
+//! | `rumqttd/` | the engine rumqttd in the place of the core; the feature `peers` |
 //! | `check_acl.rs` | `--check-acl`: what a client may do, and why |
 //! | `cli.rs` | the command line of `mqtt-broker` |
 
+mod bridges;
 mod check_acl;
 pub mod cli;
 mod connection;
@@ -38,6 +41,8 @@ mod persistence;
 mod process;
 mod recent;
 mod reload;
+#[cfg(feature = "peers")]
+mod rumqttd;
 mod signals;
 mod systemd;
 #[cfg(test)]
@@ -61,6 +66,7 @@ use crate::broker::{Core, Policy, Settings};
 use crate::client::{Client, ConnectError};
 use crate::config::{self, Config, Listener, LogType};
 use crate::transport::tls::{self, Keyring};
+use bridges::Bridges;
 use connection::Door;
 use credentials::Credentials;
 use entrance::Entrance;
@@ -145,6 +151,7 @@ impl Broker {
             );
         }
         warn_of_exposed_files(&config, &logger);
+        Bridges::check(&config.bridges)?;
         let (mut ways, mut all, hashing) = (Vec::new(), Vec::new(), credentials::hashing());
         let keyring = Keyring::default();
         // 0 is for connections within the process.
@@ -189,6 +196,8 @@ impl Broker {
         let addresses = sockets.filter_map(Listening::address).collect();
         keyring.close();
         let mut core = Core::new(settings(&config, &logger), 0);
+        let origin = getrandom::u64();
+        core.set_origin(origin.map_err(|error| StartError(format!("no random number: {error}")))?);
         for way in &ways {
             core.set_policy(Arc::clone(&way.entrance.door().policy));
         }
@@ -242,6 +251,7 @@ impl Broker {
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(Arc::clone(&self.hub).keep_time());
         tasks.spawn(watch::watch(Arc::clone(&self.control)));
+        self.control.start_bridges();
         for (entrance, sockets) in self.sockets {
             for socket in sockets {
                 let acceptor = socket
@@ -254,6 +264,7 @@ impl Broker {
         self.hub.log(LogType::Information, "moustique is running");
         shutdown.await;
         self.hub.log(LogType::Information, "moustique is ending");
+        self.control.bridges().end().await;
         tasks.shutdown().await;
         self.hub.say_goodbye(GOODBYE).await;
         if let Some(persistence) = persistence {
@@ -420,6 +431,7 @@ fn door(
         mount_point: listener.mount_point.clone(),
         acl: acl.map(Arc::new),
         acl_check_subscribe: listener.security.acl_check_subscribe,
+        is_bridge: false,
     };
     let tls = listener.tls.is_on().then(|| {
         tls::Server::load(&listener.tls, config.tls_keylog.as_deref(), keyring)

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{Notify, Semaphore};
 
+use super::bridges::Bridges;
 use super::connection::Door;
 use super::entrance::Entrance;
 use super::hub::Hub;
@@ -36,6 +37,7 @@ pub(super) struct Control {
     fixed: Vec<(&'static str, String)>,
     is_persistent: bool,
     source: Option<Source>,
+    bridges: Arc<Bridges>,
     state: Mutex<State>,
     /// The configuration was taken anew.
     pub(super) changed: Notify,
@@ -111,6 +113,7 @@ impl Control {
     ) -> Self {
         let seen = Fingerprint::of(&config.files());
         Self {
+            bridges: Arc::new(Bridges::new(Arc::clone(&hub))),
             hub,
             hashing,
             keyring,
@@ -130,6 +133,16 @@ impl Control {
 
     pub(super) fn hub(&self) -> &Arc<Hub> {
         &self.hub
+    }
+
+    pub(super) fn bridges(&self) -> &Bridges {
+        &self.bridges
+    }
+
+    /// Starts the bridges. Called within a tokio runtime.
+    pub(super) fn start_bridges(&self) {
+        let config = &self.state.lock().config;
+        self.bridges.start(&config.bridges, config.sys_interval);
     }
 
     /// Reads the configuration again and takes it if nothing is wrong with
@@ -184,6 +197,7 @@ impl Control {
         let seen = Fingerprint::of(&config.files());
         let mut warnings = Vec::new();
         let doors = self.doors(&config, &mut warnings)?;
+        Bridges::check(&config.bridges)?;
         let log = self.hub.logger().prepare(&config).map_err(StartError)?;
         // From here on nothing fails.
         self.hub.logger().change(log);
@@ -213,6 +227,7 @@ impl Control {
                 why_not(&exchanged, guest, shown.map_or(&[], |shown| shown))
             });
         });
+        self.bridges.change(&config.bridges, config.sys_interval);
         for warning in warnings {
             self.hub.log(LogType::Warning, &warning);
         }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+#[cfg(feature = "peers")]
+use super::log::Logger;
 use super::reload::Control;
 use super::{StartError, systemd};
 use crate::broker::Subscribed;
@@ -79,6 +81,27 @@ impl Signals {
                     .await;
                 }
                 _ = self.reopen.recv() => hub.logger().reopen(),
+            }
+        }
+        systemd::stopping();
+    }
+
+    /// The same for an engine that takes nothing new while it runs.
+    #[cfg(feature = "peers")]
+    pub(super) async fn attend_simply(mut self, logger: &Logger) {
+        let cannot = |text: &str| logger.write(LogType::Warning, text);
+        systemd::ready();
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => break,
+                _ = self.interrupt.recv() => break,
+                _ = self.hang_up.recv() => {
+                    logger.reopen();
+                    cannot("SIGHUP: rumqttd takes no other configuration; restart it for one.");
+                }
+                _ = self.user1.recv() => cannot("SIGUSR1: rumqttd keeps nothing on disk."),
+                _ = self.user2.recv() => cannot("SIGUSR2: rumqttd does not tell its subscriptions."),
+                _ = self.reopen.recv() => logger.reopen(),
             }
         }
         systemd::stopping();

@@ -78,6 +78,15 @@ pub(super) async fn report(hub: Arc<Hub>) {
     }
 }
 
+/// Tells that the process is alive, as often as the manager wants to know.
+#[cfg(feature = "peers")]
+pub(super) async fn stay_alive() {
+    while let Some(limit) = sd_notify::watchdog_enabled() {
+        tell(&[NotifyState::Watchdog]);
+        tokio::time::sleep(limit / 2).await;
+    }
+}
+
 fn tell(states: &[NotifyState<'_>]) {
     // A manager that doesn't listen is no reason to do anything else.
     let _ = sd_notify::notify(states);

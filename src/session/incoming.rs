@@ -97,6 +97,15 @@ impl Incoming {
         self.pubrel(id);
     }
 
+    /// Forgets all messages, because the peer has lost the session in which it
+    /// sent them. Gives their identifiers in order.
+    pub fn clear(&mut self) -> Vec<u16> {
+        self.current = 0;
+        let mut ids: Vec<_> = self.unreleased.drain().map(|(id, _)| id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
     /// A new connection takes the session up: repeats are expected now, and the
     /// receive maximum is counted anew (3.1.2.11.3).
     pub fn resume(&mut self) {
@@ -157,6 +166,18 @@ mod tests {
         assert_eq!(flow.publish(2, false, 0, 1), Received::TooMany);
         flow.refuse(1);
         assert_eq!(flow.publish(2, false, 0, 1), Received::New);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_new_and_takes_no_place() {
+        let mut flow = Incoming::default();
+        flow.publish(7, false, 1, 2);
+        flow.publish(3, false, 1, 2);
+        assert_eq!(flow.clear(), [3, 7]);
+        assert!(flow.is_empty());
+        assert_eq!(flow.publish(7, true, 1, 2), Received::New);
+        assert_eq!(flow.publish(8, false, 1, 2), Received::New);
+        assert!(flow.pubrel(7) && flow.pubrel(8));
     }
 
     #[test]

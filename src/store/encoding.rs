@@ -33,7 +33,7 @@ pub(super) fn session(session: &Session) -> Vec<u8> {
     w.u32(session.listener);
     w.u16(session.port);
     w.text(&session.mount_point);
-    w.u8(session.version as u8);
+    w.u8(session.version as u8 | u8::from(session.is_bridge) << 7);
     w.u64(session.expiry);
     w.option(session.disconnected, Writer::u64);
     w.option(session.will.as_ref(), |w, will| {
@@ -46,18 +46,24 @@ pub(super) fn session(session: &Session) -> Vec<u8> {
 
 pub(super) fn read_session(value: &[u8]) -> Option<Session> {
     let mut r = Reader(value);
+    let client_id = r.text()?.into();
+    let username = r.option(|r| r.text().map(Into::into))?;
+    let (listener, port) = (r.u32()?, r.u16()?);
+    let mount_point = r.text()?.into();
+    let bits = r.u8()?;
     Some(Session {
-        client_id: r.text()?.into(),
-        username: r.option(|r| r.text().map(Into::into))?,
-        listener: r.u32()?,
-        port: r.u16()?,
-        mount_point: r.text()?.into(),
-        version: match r.u8()? {
+        client_id,
+        username,
+        listener,
+        port,
+        mount_point,
+        version: match bits & 0x7F {
             3 => Version::V31,
             4 => Version::V311,
             5 => Version::V5,
             _ => return None,
         },
+        is_bridge: bits & 0x80 != 0,
         expiry: r.u64()?,
         disconnected: r.option(Reader::u64)?,
         will: r.option(|r| {

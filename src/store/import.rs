@@ -443,6 +443,7 @@ impl Client {
             port: self.port,
             mount_point: "".into(),
             version: if modern { Version::V5 } else { Version::V311 },
+            is_bridge: false,
             expiry: if forever { u64::MAX } else { interval },
             disconnected: Some(disconnected),
             will: None,

@@ -118,6 +118,8 @@ pub struct Session {
     pub mount_point: Arc<str>,
     /// What it speaks.
     pub version: Version,
+    /// Whether the client is a bridge, by its own account.
+    pub is_bridge: bool,
     /// How long it outlives its connection, in milliseconds; `u64::MAX`: for
     /// ever.
     pub expiry: u64,

@@ -8,11 +8,13 @@ mod connect;
 mod early;
 pub mod proxy;
 mod socks;
+mod srv;
 mod stream;
 pub mod tls;
 pub mod websocket;
 
-pub use connect::{Endpoint, Target, connect, is_lookup_error};
+pub use connect::{Endpoint, SocketOptions, Target, connect, connect_service, is_lookup_error};
 pub use early::Early;
 pub use socks::{Proxy, ProxyError};
+pub use srv::local_domain;
 pub use stream::Stream;

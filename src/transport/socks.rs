@@ -7,7 +7,7 @@ use tokio_socks::tcp::Socks5Stream;
 use tokio_socks::{Error, TargetAddr};
 
 use super::Stream;
-use super::connect::{connect_host, resolve};
+use super::connect::{SocketOptions, connect_host, resolve};
 
 /// A SOCKS5 proxy on the way to the server.
 #[derive(Clone, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub(super) async fn connect(
     port: u16,
     bind: Option<&str>,
 ) -> io::Result<Stream> {
-    let stream = connect_host(&proxy.host, proxy.port, bind).await?;
+    let stream = connect_host(&proxy.host, proxy.port, bind, SocketOptions::default()).await?;
     let server = if proxy.resolves {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         match bare.parse() {

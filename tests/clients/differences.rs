@@ -210,6 +210,43 @@ fn output_of_mqtt_sub() {
     }
 }
 
+/// `-h`, `-p` and `-t` beside `-L`, in either order. The broker's address comes
+/// in front of them.
+#[test]
+fn the_later_option_counts() {
+    let Some(broker) = mosquitto("options that say the same") else {
+        return;
+    };
+    let url = format!("mqtt://127.0.0.1:{}/u", broker.port);
+    let publish = ["-d", "-i", "me", "-m", "x"];
+    for args in [
+        &["-p", "1", "-L", &url][..],
+        &["-h", "nowhere.invalid", "-t", "t", "-L", &url],
+        &["-L", "mqtt://nowhere.invalid/u"],
+        &["-L", "mqtt://nowhere.invalid/u", "-h", "localhost"],
+        &["-L", &url, "-t", "t"],
+        &["-L", &url, "-p", "1"],
+        &["-p", "1", "-L", "mqtt://127.0.0.1/u"],
+        &["--unix", "/nonexistent", "-L", &url],
+        &["-L", &url, "--unix", "/nonexistent"],
+    ] {
+        same(&broker, Program::Pub, &[&publish[..], args].concat());
+    }
+    run(at(&mut Program::Pub.mosquitto(), broker.port).args(["-t", "u", "-r", "-m", "1"]));
+    run(at(&mut Program::Pub.mosquitto(), broker.port).args(["-t", "t", "-r", "-m", "2"]));
+    for args in [["-t", "t", "-L", &url], ["-L", &url, "-t", "t"]] {
+        let args = [&["-d", "-i", "me", "-v", "-C", "2"][..], &args].concat();
+        same(&broker, Program::Sub, &args);
+    }
+    for (program, rest) in [
+        (Program::Pub, &["-t", "a", "-m", "b"][..]),
+        (Program::Sub, &["-t", "a"]),
+        (Program::Rr, &["-t", "a", "-e", "b", "-m", "c"]),
+    ] {
+        same(&broker, program, &[rest, &["-i", ""]].concat());
+    }
+}
+
 /// JSON, up to the time stamp, in which 2.0 has a needless `Z`.
 #[test]
 fn json_of_mqtt_sub() {

@@ -8,6 +8,8 @@ mod common;
 mod differences;
 mod kinder;
 mod lines;
+mod reach;
+mod restart;
 mod scripted;
 mod terminal;
 mod usage;

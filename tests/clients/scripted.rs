@@ -243,3 +243,31 @@ fn a_denied_subscription_among_others_is_told() {
     );
     played.join().expect("the script");
 }
+
+/// The response may come before its request is acknowledged.
+#[test]
+fn a_request_is_acknowledged_to_its_end() {
+    if oracle_differs("mosquitto_rr goes without DISCONNECT") {
+        return;
+    }
+    let (port, played) = server(vec![|raw| {
+        connected(raw, 0);
+        raw.expect(&[0x82, 6, 0, 1, 0, 1, b'r', 2]);
+        raw.send(&[0x90, 3, 0, 1, 2]);
+        raw.expect(&[0x34, 6, 0, 1, b't', 0, 2, b'?']);
+        raw.send(&[0x34, 6, 0, 1, b'r', 0, 9, b'!']);
+        raw.expect(&[0x50, 2, 0, 9]);
+        raw.send(&[0x50, 2, 0, 2]);
+        raw.expect(&[0x62, 2, 0, 2]);
+        raw.send(&[0x70, 2, 0, 2, 0x62, 2, 0, 9]);
+        raw.expect(&[0x70, 2, 0, 9]);
+        raw.expect(&[0xE0, 0]);
+        raw.expect_end();
+    }]);
+    let args = ["-V", "311", "-q", "2", "-t", "t", "-e", "r", "-m", "?"];
+    let mut command = Program::Rr.command();
+    command.args(["-h", "127.0.0.1", "-p", &port]).args(args);
+    let done = Process::spawn(&mut command).finish().expect_code(0);
+    assert_eq!(done.stdout, "!\n");
+    played.join().expect("the script");
+}

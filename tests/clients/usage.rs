@@ -190,7 +190,6 @@ fn what_comes_later_says_what_to_do_instead() {
         ("--tls-engine pkcs11", "--key"),
         #[cfg(not(feature = "psk"))]
         ("--psk 1234 --psk-identity a", "--features psk"),
-        ("-S", "dig +short SRV"),
         ("--keyform engine --cert c --key k", "OpenSSL engines"),
     ] {
         let args = [&words(line)[..], &["-t", "a", "-m", "b"]].concat();

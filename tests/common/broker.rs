@@ -63,9 +63,8 @@ impl Setup {
 
     /// The broker's program with a configuration file of these lines.
     pub(crate) fn command(&self, conf: &str) -> Command {
-        let path = self.write("broker.conf", &with_user(conf));
-        let mut command = Program::Broker.command();
-        command.arg("-v").arg("-c").arg(path);
+        let mut command = self.quiet_command(conf);
+        command.arg("-v");
         command
     }
 
@@ -75,6 +74,9 @@ impl Setup {
         let path = self.write("broker.conf", &with_user(conf));
         let mut command = Program::Broker.command();
         command.arg("-c").arg(path);
+        if let Some(engine) = std::env::var_os("MOUSTIQUE_ENGINE") {
+            command.arg("--engine").arg(engine).arg("--engine-lossy");
+        }
         command
     }
 
@@ -134,9 +136,14 @@ impl Broker {
     }
 
     /// Ends the broker with SIGKILL. Another one can be started in its place.
-    pub(crate) fn kill(mut self) -> Setup {
+    pub(crate) fn kill(self) -> Setup {
+        self.end(Signal::SIGKILL)
+    }
+
+    /// As [`Broker::kill`], with a signal that ends it.
+    pub(crate) fn end(mut self, signal: Signal) -> Setup {
         let process = self.process.take().expect("the broker runs");
-        process.send(Signal::SIGKILL);
+        process.send(signal);
         process.wait_end();
         Setup {
             dir: Arc::clone(&self.dir),

@@ -3,7 +3,9 @@
 //!
 //! Nothing here uses the crate's own codec: the tests judge the programs from
 //! outside. With `MOUSTIQUE_ORACLE=1` they run Mosquitto's programs in the
-//! place of ours, which tells whether a test itself is right.
+//! place of ours, which tells whether a test itself is right. With
+//! `MOUSTIQUE_ENGINE=rumqttd` (and `--features peers`) they show what rumqttd
+//! makes of a test.
 //!
 //! Every wait is for an event and has a limit ([`TIMEOUT`]).
 

@@ -87,3 +87,24 @@ fn the_files_of_its_listeners_are_checked_too() {
     let warned = check(&setup, conf).expect_code(0);
     assert!(warned.stderr.contains("rights:1"), "{warned}");
 }
+
+#[cfg(not(feature = "peers"))]
+#[test]
+fn an_engine_that_was_not_built_is_refused_with_the_command_that_builds_it() {
+    if oracle_differs("it has no --engine") {
+        return;
+    }
+    let setup = Setup::new();
+    let path = setup.write("check.conf", "listener {port}\n");
+    let with = |args: &[&str]| {
+        let mut program = Program::Broker.command();
+        run(program.args(args).arg("-c").arg(&path))
+    };
+    for more in [&[][..], &["--test-config"], &["--engine-lossy"]] {
+        let done = with(&[&["--engine", "rumqttd"], more].concat()).expect_code(3);
+        assert!(done.stderr.contains("--features peers"), "{done}");
+    }
+    with(&["--engine", "moustique", "--test-config"]).expect_code(0);
+    let unknown = with(&["--engine", "vernemq"]).expect_code(3);
+    assert!(unknown.stderr.contains("moustique, rumqttd"), "{unknown}");
+}

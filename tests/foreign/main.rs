@@ -4,6 +4,7 @@
 mod common;
 
 mod mosquitto;
+mod mosquitto_bridge;
 mod rumqttc_v4;
 mod rumqttc_v5;
 mod scripted;

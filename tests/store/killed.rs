@@ -39,6 +39,7 @@ pub(crate) fn publication(number: u64) -> Arc<Publication> {
 
 fn description(session: u64) -> Session {
     Session {
+        is_bridge: false,
         client_id: session.to_string().into(),
         username: None,
         listener: 0,

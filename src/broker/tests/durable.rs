@@ -60,9 +60,15 @@ impl Kept {
     /// The broker ends without a word; another one starts `down` later with
     /// what was committed.
     pub(super) fn crash(&mut self, down: Millis) {
+        self.crash_into(down, |_| {});
+    }
+
+    /// The same with what the next broker is told before it takes up anything.
+    pub(super) fn crash_into(&mut self, down: Millis, prepare: impl FnOnce(&mut World)) {
         self.store.crash(usize::MAX);
         self.wall += self.world.now + down;
         self.world = World::with(self.change);
+        prepare(&mut self.world);
         self.restore();
         self.world.pass(0);
     }

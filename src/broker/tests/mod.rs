@@ -1,6 +1,7 @@
 //! Tests of the core, a theme a file, through [`harness`]: real bytes in, real
 //! bytes out, time as the test tells it.
 
+mod bridge;
 mod connect;
 mod crashes;
 mod durable;
@@ -10,6 +11,7 @@ mod harness;
 mod limits;
 mod memory;
 mod mounts;
+mod origin;
 mod pressure;
 mod reload;
 mod restart;

@@ -104,7 +104,17 @@ fn a_will_that_may_not_be_published_refuses_the_client() {
 fn nobody_speaks_for_the_broker() {
     let mut world = World::new();
     let client = world.client(V5, "a");
-    for topic in ["$SYS/x", "$SYS/broker/uptime", "$share/g/t", "$CONTROL/x"] {
+    let state = "$SYS/broker/connection";
+    let [deep, other, no] = ["a/b/state", "a/x", "state"].map(|end| format!("{state}/{end}"));
+    for topic in [
+        "$SYS/x",
+        "$SYS/broker/uptime",
+        "$share/g/t",
+        "$CONTROL/x",
+        &deep,
+        &other,
+        &no,
+    ] {
         world.publish(client, &message(topic, "x", Q1));
         assert_eq!(world.read(client), ["PUBACK m7 0x87"], "{topic}");
     }
@@ -112,7 +122,12 @@ fn nobody_speaks_for_the_broker() {
     assert!(
         told[0].ends_with("may not publish to '$SYS/x': only the broker itself publishes there.")
     );
-    for topic in ["$SYS/broker/connection/b/state", "$other/x", "$SYSTEM"] {
+    for topic in [
+        "$SYS/broker/connection/b/state",
+        "$SYS/broker/connection//state",
+        "$other/x",
+        "$SYSTEM",
+    ] {
         world.publish(client, &message(topic, "x", Q1));
         assert_eq!(world.read(client), ["PUBACK m7 0x10"], "{topic}");
     }

@@ -7,6 +7,7 @@ use clap::ArgMatches;
 
 use super::failure::Failure;
 use super::password::password;
+use super::place::{self, Place, url_is_later};
 use super::properties::PropertySets;
 use super::refused;
 use super::tls;
@@ -14,19 +15,19 @@ use super::url::{self, Url};
 use crate::client::{ConnectOptions, Will};
 use crate::codec::{Properties, Property, QoS, Version};
 use crate::topic;
-use crate::transport::{Endpoint, Target};
-
-/// Where brokers usually have MQTT over WebSocket; Mosquitto takes any path.
-const WEBSOCKET_PATH: &str = "/mqtt";
+use crate::transport::{SocketOptions, Target};
 
 /// What the common options say.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) target: Target,
+    /// The service whose SRV records name the broker, if they do; the host of
+    /// `target` is the domain then.
+    pub(super) service: Option<&'static str>,
     pub(super) options: ConnectOptions,
     pub(super) properties: PropertySets,
-    /// The topic of `-L`, if there is one.
-    pub(super) url_topic: Option<String>,
+    /// The topics of `-t` and `-L`.
+    pub(super) topics: Vec<String>,
     pub(super) qos: QoS,
     pub(super) debug: bool,
     pub(super) quiet: bool,
@@ -36,6 +37,8 @@ pub(super) struct Connection {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Defaults {
     pub(super) version: Version,
+    /// The words for an empty `-i`.
+    pub(super) invalid_id: &'static str,
 }
 
 impl Connection {
@@ -45,30 +48,33 @@ impl Connection {
         defaults: Defaults,
     ) -> Result<Self, Failure> {
         refused::check(matches)?;
-        let url = text(matches, "url").map(Url::parse).transpose()?;
+        let mut url = text(matches, "url").map(Url::parse).transpose()?;
+        let websocket = place::websocket(matches, url.as_mut())?;
         let version = version(matches, &properties, defaults)?;
-        let username = text(matches, "username")
-            .map(str::to_owned)
-            .or_else(|| url.as_ref()?.username.clone());
-        let password =
-            password(matches)?.or_else(|| Some(url.as_ref()?.password.clone()?.into_bytes()));
+        let (username, password) = credentials(matches, url.as_ref())?;
         if password.is_some() && username.is_none() && version != Version::V5 {
             return Err(Failure::plain("Problem setting username and/or password."));
         }
-        let (client_id, clean_start, expiry) = session(matches, version)?;
+        let (client_id, clean_start, expiry) = session(matches, version, defaults)?;
         let mut connect = properties.connect.clone();
-        if let Some(expiry) = expiry
-            && crate::property!(connect, SessionExpiryInterval).is_none()
-        {
+        let is_told = crate::property!(connect, SessionExpiryInterval).is_some();
+        if is_told && matches.contains_id("session-expiry") {
+            return Err(Failure::usage(
+                "Duplicate property session-expiry-interval for connect: give it by -x or by -D.",
+            ));
+        }
+        if let Some(expiry) = expiry.filter(|_| !is_told) {
             connect.push(Property::SessionExpiryInterval(expiry));
         }
-        let websocket = matches.get_flag("ws") || url.as_ref().is_some_and(|url| url.websocket);
-        let tls = tls::connector(matches, url.as_ref(), port(matches, url.as_ref())?)?;
+        let place = Place::new(matches, url.as_ref())?;
+        let tls = tls::connector(matches, url.as_ref(), place.port)?;
+        let service = place.service(tls.is_some(), websocket.is_some())?;
         let target = Target {
-            endpoint: endpoint(matches, url.as_ref(), tls.is_some())?,
+            endpoint: place.endpoint(text(matches, "bind"), tls.is_some())?,
             proxy: text(matches, "proxy").map(url::proxy).transpose()?,
             tls,
-            websocket: websocket.then(|| WEBSOCKET_PATH.to_owned()),
+            websocket,
+            socket: SocketOptions::default(),
         };
         let options = ConnectOptions {
             version,
@@ -83,9 +89,10 @@ impl Connection {
         };
         Ok(Self {
             target,
+            service,
             options,
             properties,
-            url_topic: url.map(|url| url.topic).filter(|topic| !topic.is_empty()),
+            topics: place::topics(matches, url.as_ref()),
             qos: qos(matches)?,
             debug: matches.get_flag("debug"),
             quiet: matches.get_flag("quiet"),
@@ -105,27 +112,24 @@ pub(super) fn bytes(matches: &ArgMatches, id: &str) -> Option<Vec<u8>> {
         .map(|value| value.clone().into_vec())
 }
 
-/// Where the broker is. With TLS, that is another port by default.
-fn endpoint(matches: &ArgMatches, url: Option<&Url>, tls: bool) -> Result<Endpoint, Failure> {
-    if let Some(path) = text(matches, "unix") {
-        return Ok(Endpoint::Unix(path.into()));
-    }
-    let host = text(matches, "host").or_else(|| Some(url?.host.as_str()));
-    Ok(Endpoint::Tcp {
-        host: host.unwrap_or("localhost").to_owned(),
-        port: port(matches, url)?.unwrap_or(if tls { 8883 } else { 1883 }),
-        bind: text(matches, "bind").map(str::to_owned),
-    })
-}
-
-/// The port, if one was named.
-fn port(matches: &ArgMatches, url: Option<&Url>) -> Result<Option<u16>, Failure> {
-    let port = text(matches, "port").or_else(|| url?.port.as_deref());
-    match port.map(|text| (text, text.trim().parse::<u16>())) {
-        None | Some((_, Ok(0))) => Ok(None),
-        Some((_, Ok(port))) => Ok(Some(port)),
-        Some((text, Err(_))) => Err(Failure::usage(format_args!("Invalid port given: {text}"))),
-    }
+/// User name and password.
+fn credentials(
+    matches: &ArgMatches,
+    url: Option<&Url>,
+) -> Result<(Option<String>, Option<Vec<u8>>), Failure> {
+    let of_url = url.and_then(|url| url.username.clone());
+    let given = text(matches, "username").map(str::to_owned);
+    let username = if url_is_later(matches, "username") {
+        of_url.or(given)
+    } else {
+        given.or(of_url)
+    };
+    let of_url = url.and_then(|url| Some(url.password.clone()?.into_bytes()));
+    let password = match of_url {
+        Some(of_url) if url_is_later(matches, "password") => Some(of_url),
+        of_url => password(matches)?.or(of_url),
+    };
+    Ok((username, password))
 }
 
 fn version(
@@ -171,7 +175,11 @@ fn parse_qos(text: &str) -> Option<QoS> {
 }
 
 /// Client identifier, clean start, and how long the session lasts (MQTT 5).
-fn session(matches: &ArgMatches, version: Version) -> Result<(String, bool, Option<u32>), Failure> {
+fn session(
+    matches: &ArgMatches,
+    version: Version,
+    defaults: Defaults,
+) -> Result<(String, bool, Option<u32>), Failure> {
     let prefix = text(matches, "id-prefix");
     let id = text(matches, "id");
     if prefix.is_some() && id.is_some() {
@@ -180,7 +188,7 @@ fn session(matches: &ArgMatches, version: Version) -> Result<(String, bool, Opti
         ));
     }
     if id == Some("") {
-        return Err(Failure::plain("Invalid id."));
+        return Err(Failure::plain(defaults.invalid_id));
     }
     let keep = matches.get_flag("disable-clean-session");
     let expiry = match text(matches, "session-expiry") {

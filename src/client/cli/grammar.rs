@@ -49,7 +49,7 @@ pub fn pub_command() -> Command {
             "max-inflight",
             'M',
             "max_inflight",
-            "The most messages of QoS 1 and 2 that may be unacknowledged [default: 20]",
+            "The most messages of QoS 1 and 2 that may be unacknowledged, where the broker takes so many [default: 100 at QoS 1, 20 at QoS 2]",
         ),
         encode(),
         long_value(
@@ -217,10 +217,12 @@ fn common(command: Command) -> Command {
             value("port", 'p', "port", "port", "The broker's port [default: 1883, with TLS 8883]"),
             long_value("unix", "socket path", "Connect to a Unix domain socket instead")
                 .value_hint(ValueHint::FilePath),
-            value("url", 'L', "url", "URL", "User, password, host, port and topic at once: mqtt(s)://[user[:password]@]host[:port]/topic, or ws(s)://… for WebSocket")
+            value("url", 'L', "url", "URL", "User, password, host, port and topic at once: mqtt(s)://[user[:password]@]host[:port]/topic, or ws(s)://… for WebSocket; beside -t, what follows the host of the latter is the path")
                 .value_hint(ValueHint::Url),
             short_value("bind", 'A', "address", "The local address to connect from"),
+            short_flag("srv", 'S', "Find broker and port by the SRV records _mqtt._tcp.HOST, with TLS _secure-mqtt._tcp.HOST; without -h, in the local domain"),
             long_flag("ws", "Speak MQTT over WebSocket"),
+            long_value("ws-path", "path", "The path that is asked for, with --ws or a URL ws(s)://… [default: /mqtt]"),
             long_value("proxy", "proxy url", "Connect through a SOCKS5 proxy: socks5h://[user[:password]@]host[:port], or socks5://… to look up the broker's name here")
                 .value_hint(ValueHint::Url),
             value("username", 'u', "username", "username", "The user name")

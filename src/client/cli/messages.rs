@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStringExt;
 use clap::ArgMatches;
 
 use super::failure::Failure;
+use super::texts;
 use crate::codec::MAX_REMAINING_LENGTH;
 
 /// The source of what is sent.
@@ -91,7 +92,7 @@ fn read_all(source: impl Read) -> Result<Vec<u8>, String> {
     source
         .take(MAX_REMAINING_LENGTH as u64 + 1)
         .read_to_end(&mut payload)
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| format!("{}.", texts::system_text(&error)))?;
     if payload.len() > MAX_REMAINING_LENGTH {
         return Err(format!(
             "File must be less than {MAX_REMAINING_LENGTH} bytes.\n"

@@ -15,6 +15,7 @@ mod json_text;
 mod messages;
 mod paint;
 mod password;
+mod place;
 mod printer;
 mod progress;
 mod properties;

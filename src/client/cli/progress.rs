@@ -1,9 +1,10 @@
 //! A line on the terminal for jobs that take long.
 
+use std::fmt::Write;
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 
 /// How long a job may take without a word.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -62,7 +63,7 @@ fn new_bar(amount: Amount) -> ProgressBar {
     let (bar, template) = match amount {
         Amount::Messages(total) => (
             ProgressBar::new(total),
-            "{bar:30} {human_pos}/{human_len} messages, {per_sec}, {eta} left",
+            "{bar:30} {human_pos}/{human_len} messages, {rate}/s, {eta} left",
         ),
         Amount::Bytes(total) => (
             ProgressBar::new(total as u64),
@@ -70,11 +71,15 @@ fn new_bar(amount: Amount) -> ProgressBar {
         ),
         Amount::Unknown => (
             ProgressBar::new_spinner(),
-            "{spinner} {human_pos} messages, {per_sec}",
+            "{spinner} {human_pos} messages, {rate}/s",
         ),
     };
+    let rate = |state: &ProgressState, out: &mut dyn Write| {
+        // A line that cannot be drawn is none to complain of.
+        let _ = write!(out, "{}", HumanCount(state.per_sec() as u64));
+    };
     match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
+        Ok(style) => bar.with_style(style.with_key("rate", rate)),
         Err(_) => bar,
     }
 }

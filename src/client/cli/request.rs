@@ -11,7 +11,7 @@ use super::messages::Source;
 use super::printer::Printer;
 use super::properties::PropertySets;
 use super::session::Session;
-use super::subscribe::{retain_handling, timeout};
+use super::subscribe::{LAST_WAIT, retain_handling, timeout};
 use super::texts::{self, TIMED_OUT};
 use crate::client::{Event, Message};
 use crate::codec::{
@@ -44,11 +44,10 @@ impl Job {
         let source = Source::new(matches)?;
         let defaults = Defaults {
             version: Version::V5,
+            invalid_id: "Invalid id and/or clean_session.",
         };
         let mut connection = Connection::new(matches, properties, defaults)?;
-        let topic = text(matches, "topic")
-            .map(str::to_owned)
-            .or(connection.url_topic.take());
+        let topic = connection.topics.pop();
         let response_topic = text(matches, "response-topic");
         let (Some(topic), Some(source), Some(response_topic)) = (topic, source, response_topic)
         else {
@@ -110,6 +109,7 @@ pub(super) async fn run(mut job: Job) -> Result<u8, Failure> {
             }
             // A reader that has gone wants no error.
             let _ = printed.and_then(|()| job.printer.flush());
+            let _ = tokio::time::timeout(LAST_WAIT, last_acknowledgements(&mut session)).await;
             0
         }
         Some(None) => 0,
@@ -174,4 +174,14 @@ async fn exchange(
             _ => {}
         }
     }
+}
+
+/// Finishes the flows of request and response: either may be acknowledged only
+/// after the response has come.
+async fn last_acknowledgements(session: &mut Session) {
+    let client = &mut session.client;
+    while client.unacknowledged() > 0 && client.is_connected() {
+        client.next_event().await;
+    }
+    client.release_received().await;
 }

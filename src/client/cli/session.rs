@@ -1,5 +1,6 @@
 //! A tool's connection: the first one, and those after it was lost.
 
+use std::io;
 use std::time::Duration;
 
 use super::connection::Connection;
@@ -8,7 +9,7 @@ use super::failure::Failure;
 use super::texts;
 use crate::client::{Client, ConnAckInfo, ConnectError, DisconnectReason};
 use crate::codec::ReasonCode;
-use crate::transport::{Stream, Target, connect};
+use crate::transport::{Stream, Target, connect, connect_service};
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -17,6 +18,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 pub(super) struct Session {
     pub(super) client: Client<Stream>,
     target: Target,
+    service: Option<&'static str>,
     /// mqtt-pub and mqtt-rr print a second line when they are refused.
     second_line: bool,
     user: Option<String>,
@@ -32,6 +34,7 @@ impl Session {
         Self {
             client,
             target: connection.target.clone(),
+            service: connection.service,
             second_line,
             user: connection.options.username.clone(),
             version: connection.options.version,
@@ -67,9 +70,9 @@ impl Session {
         &mut self,
         patience: Duration,
     ) -> Result<ConnAckInfo, Failure> {
-        let failure = match connect(&self.target).await {
+        let failure = match self.connect().await {
             Err(error) => {
-                let failure = texts::unreachable(&error, &self.target);
+                let failure = self.unreachable(&error);
                 if texts::tls_failure(Some(&error)).is_some() {
                     return Err(failure);
                 }
@@ -85,9 +88,20 @@ impl Session {
     }
 
     async fn reach(&self) -> Result<Stream, Failure> {
-        connect(&self.target)
+        self.connect()
             .await
-            .map_err(|error| texts::unreachable(&error, &self.target))
+            .map_err(|error| self.unreachable(&error))
+    }
+
+    async fn connect(&self) -> io::Result<Stream> {
+        match self.service {
+            None => connect(&self.target).await,
+            Some(service) => connect_service(service, &self.target).await,
+        }
+    }
+
+    fn unreachable(&self, error: &io::Error) -> Failure {
+        texts::unreachable(error, &self.target, self.service.is_some())
     }
 
     /// Connects again, as often as it takes; the pauses grow. Ends only when
@@ -97,7 +111,7 @@ impl Session {
         loop {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-            let Ok(stream) = connect(&self.target).await else {
+            let Ok(stream) = self.connect().await else {
                 continue;
             };
             match self.client.open(stream).await {

@@ -20,7 +20,7 @@ use crate::codec::{
 use crate::topic;
 
 /// How long a regular end may wait for last acknowledgements.
-const LAST_WAIT: Duration = Duration::from_secs(5);
+pub(super) const LAST_WAIT: Duration = Duration::from_secs(5);
 
 /// What the command line asks for.
 pub(super) struct Job {
@@ -48,10 +48,10 @@ impl Job {
     pub(super) fn new(matches: &ArgMatches, properties: PropertySets) -> Result<Self, Failure> {
         let defaults = Defaults {
             version: Version::V311,
+            invalid_id: "Invalid id and/or clean_session.",
         };
         let mut connection = Connection::new(matches, properties, defaults)?;
-        let mut topics = filters(matches, "topic", "subscription")?;
-        topics.extend(connection.url_topic.take());
+        let topics = checked(std::mem::take(&mut connection.topics), "subscription")?;
         let no_retained = matches.get_flag("no-retained");
         let retained_only = matches.get_flag("retained-only");
         if no_retained && retained_only {
@@ -96,12 +96,11 @@ impl Job {
 }
 
 fn filters(matches: &ArgMatches, id: &str, what: &str) -> Result<Vec<String>, Failure> {
-    let filters: Vec<String> = matches
-        .get_many(id)
-        .into_iter()
-        .flatten()
-        .cloned()
-        .collect();
+    let filters = matches.get_many(id).into_iter().flatten().cloned();
+    checked(filters.collect(), what)
+}
+
+fn checked(filters: Vec<String>, what: &str) -> Result<Vec<String>, Failure> {
     match filters
         .iter()
         .find(|filter| topic::Subscription::parse(filter).is_none())

@@ -26,12 +26,16 @@ pub(super) const TIMED_OUT: u8 = 27;
 const PROTOCOL_TEXT: &str =
     "Error: A network protocol error occurred when communicating with the broker.";
 
-/// A failure to reach the broker at all.
-pub(super) fn unreachable(error: &io::Error, target: &Target) -> Failure {
+/// A failure to reach the broker at all; `by_srv`: `-S` was to find it.
+pub(super) fn unreachable(error: &io::Error, target: &Target, by_srv: bool) -> Failure {
     if is_lookup_error(error) {
-        let hint = "is the name of the broker (-h) right, and does this machine have a network?";
+        let hint = if by_srv {
+            format!("{error}; without -S, the name itself is looked up")
+        } else {
+            "is the name of the broker (-h) right, and does this machine have a network?".to_owned()
+        };
         return Failure::Other("Unable to connect (Lookup error.).".to_owned(), 1)
-            .with_hint(Some(hint.to_owned()));
+            .with_hint(Some(hint));
     }
     if let Some(failure) = TlsFailure::of(error) {
         return tls_failed(failure);
@@ -45,6 +49,9 @@ pub(super) fn unreachable(error: &io::Error, target: &Target) -> Failure {
         return Failure::plain(system_text(error)).with_hint(Some(hint));
     }
     let hint = refused.then(|| match &target.endpoint {
+        Endpoint::Tcp { host, .. } if by_srv => {
+            format!("nothing listens where the SRV records of {host} say")
+        }
         Endpoint::Tcp { host, port, .. } => format!(
             "nothing listens on {host} port {port}. Is the broker running, and does it accept \
              connections from other machines?"

@@ -43,6 +43,7 @@ fn description(client_id: &str) -> Session {
         port: 1883,
         mount_point: "there/".into(),
         version: Version::V5,
+        is_bridge: client_id.len().is_multiple_of(4),
         expiry: u64::MAX,
         disconnected: client_id.len().is_multiple_of(3).then_some(NOW),
         will: client_id.len().is_multiple_of(5).then(|| Will {
