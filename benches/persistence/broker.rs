@@ -87,7 +87,7 @@ impl Program {
             text += "user root\n";
         }
         if self.is_ours {
-            text += &format!("persistence_sync {sync}\n");
+            text.extend(["persistence_sync ", sync, "\n"]);
         }
         fs::write(directory.path().join("broker.conf"), text)?;
         let child = launch(&self.path, directory.path())?;

@@ -52,11 +52,11 @@ pub struct Opened {
 pub fn open(path: &Path, now: WallMillis) -> Result<Opened, StoreError> {
     if !path.exists() {
         let rescued = with_suffix(path, RESCUED);
-        if !rescued.exists() {
-            create(path)?;
-        } else {
+        if rescued.exists() {
             // A rescue was cut off before its last step.
             fs::rename(&rescued, path).map_err(|e| forbidden("rename", &rescued, &e))?;
+        } else {
+            create(path)?;
         }
     }
     let probe = path.join("probe");
