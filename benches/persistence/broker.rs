@@ -87,11 +87,11 @@ impl Program {
             text += "user root\n";
         }
         if self.is_ours {
-            text += &format!("persistence_sync {sync}\n");
+            text.extend(["persistence_sync ", sync, "\n"]);
         }
         fs::write(directory.path().join("broker.conf"), text)?;
         let child = launch(&self.path, directory.path())?;
-        let broker = Broker {
+        let mut broker = Broker {
             program: self.path.clone(),
             port,
             child,
@@ -130,11 +130,15 @@ pub(crate) struct Broker {
 
 impl Broker {
     /// Connects as soon as the broker answers.
-    fn attempt(&self, connect: &[u8]) -> io::Result<TcpStream> {
+    fn attempt(&mut self, connect: &[u8]) -> io::Result<TcpStream> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.exchange(connect) {
                 Err(error) if Instant::now() > deadline => return Err(error),
+                Err(error) if self.child.try_wait()?.is_some() => {
+                    let what = format!("{} ended: {error}", self.program.display());
+                    return Err(io::Error::other(what));
+                }
                 Err(_) => thread::sleep(Duration::from_millis(1)),
                 connected => return connected,
             }
@@ -154,12 +158,12 @@ impl Broker {
     }
 
     /// The client that is away comes.
-    pub(crate) fn return_of_the_absent(&self) -> io::Result<TcpStream> {
+    pub(crate) fn return_of_the_absent(&mut self) -> io::Result<TcpStream> {
         self.attempt(&connect(AWAY, false))
     }
 
     /// It subscribes to everything at QoS 1, and leaves.
-    pub(crate) fn leave_a_session(&self) -> io::Result<()> {
+    pub(crate) fn leave_a_session(&mut self) -> io::Result<()> {
         let mut stream = self.return_of_the_absent()?;
         stream.write_all(&crate::wire::subscribe(["bench/#"], 1))?;
         let mut answer = [0; 5];

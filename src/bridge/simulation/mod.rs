@@ -192,7 +192,12 @@ impl Simulation {
         let [near_broker, far_broker] = &mut self.brokers;
         self.stage = match std::mem::replace(&mut self.stage, Stage::Apart) {
             Stage::Apart => {
-                let options = hello::to_remote(&self.bridge, &self.identity, Manner::of(&self.bridge), u16::MAX);
+                let options = hello::to_remote(
+                    &self.bridge,
+                    &self.identity,
+                    Manner::of(&self.bridge),
+                    u16::MAX,
+                );
                 let far = far_broker.connect(Policy::default(), &options.packet());
                 Stage::Greeting { far }
             }
