@@ -87,11 +87,11 @@ impl Program {
             text += "user root\n";
         }
         if self.is_ours {
-            text += &format!("persistence_sync {sync}\n");
+            text.extend(["persistence_sync ", sync, "\n"]);
         }
         fs::write(directory.path().join("broker.conf"), text)?;
         let child = launch(&self.path, directory.path())?;
-        let broker = Broker {
+        let mut broker = Broker {
             program: self.path.clone(),
             port,
             child,
@@ -113,10 +113,11 @@ fn launch(program: &Path, directory: &Path) -> io::Result<Child> {
 }
 
 fn connect(client: &str, clean: bool) -> Vec<u8> {
-    let mut packet = crate::wire::connect(client);
-    // Clean session is a bit of the connect flags, behind name and level.
-    packet[9] = if clean { 2 } else { 0 };
-    packet
+    if clean {
+        crate::wire::connect(client, None)
+    } else {
+        crate::wire::connect_lasting(client)
+    }
 }
 
 /// A running broker. Dropping it ends it, also when the benchmark panics.
@@ -129,11 +130,15 @@ pub(crate) struct Broker {
 
 impl Broker {
     /// Connects as soon as the broker answers.
-    fn attempt(&self, connect: &[u8]) -> io::Result<TcpStream> {
+    fn attempt(&mut self, connect: &[u8]) -> io::Result<TcpStream> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.exchange(connect) {
                 Err(error) if Instant::now() > deadline => return Err(error),
+                Err(error) if self.child.try_wait()?.is_some() => {
+                    let what = format!("{} ended: {error}", self.program.display());
+                    return Err(io::Error::other(what));
+                }
                 Err(_) => thread::sleep(Duration::from_millis(1)),
                 connected => return connected,
             }
@@ -153,14 +158,14 @@ impl Broker {
     }
 
     /// The client that is away comes.
-    pub(crate) fn return_of_the_absent(&self) -> io::Result<TcpStream> {
+    pub(crate) fn return_of_the_absent(&mut self) -> io::Result<TcpStream> {
         self.attempt(&connect(AWAY, false))
     }
 
     /// It subscribes to everything at QoS 1, and leaves.
-    pub(crate) fn leave_a_session(&self) -> io::Result<()> {
+    pub(crate) fn leave_a_session(&mut self) -> io::Result<()> {
         let mut stream = self.return_of_the_absent()?;
-        stream.write_all(&crate::wire::subscribe("bench/#", 1))?;
+        stream.write_all(&crate::wire::subscribe(["bench/#"], 1))?;
         let mut answer = [0; 5];
         stream.read_exact(&mut answer)?;
         stream.write_all(&crate::wire::DISCONNECT)

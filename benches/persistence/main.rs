@@ -19,6 +19,9 @@ mod broker;
 #[allow(dead_code, reason = "the other benchmark uses more of it")]
 #[path = "../brokers/connection.rs"]
 mod connection;
+#[allow(dead_code, reason = "the other benchmark uses more of it")]
+#[path = "../brokers/layer.rs"]
+mod layer;
 mod load;
 mod recovery;
 mod throughput;

@@ -68,7 +68,7 @@ pub(crate) fn run(rounds: u64, span: Duration) -> io::Result<()> {
 
 fn contenders() -> io::Result<Vec<Contender>> {
     let start = |program: &Program, sync: &str| {
-        let broker = program.start(sync)?;
+        let mut broker = program.start(sync)?;
         broker.leave_a_session()?;
         Ok(Contender {
             name: format!("{} {sync}", program.name).trim_end().to_owned(),
@@ -91,7 +91,7 @@ fn play(broker: &Broker, publishers: usize, span: Duration) -> io::Result<Sample
     let messages = (load.acknowledged - before).max(1) as f64;
     let sample = Sample {
         rate: messages / began.elapsed().as_secs_f64(),
-        cpu: (broker.cpu()? - cpu).as_secs_f64() / messages,
+        cpu: broker.cpu()?.saturating_sub(cpu).as_secs_f64() / messages,
     };
     load.finish()?;
     Ok(sample)

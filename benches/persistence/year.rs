@@ -26,7 +26,7 @@ pub(crate) fn run(messages: u64) -> io::Result<()> {
          |---|---|---|---|---|---|"
     );
     let program = broker::programs()?.pop().expect("ours");
-    let broker = program.start("interval 1")?;
+    let mut broker = program.start("interval 1")?;
     broker.leave_a_session()?;
     let began = Instant::now();
     let mut load = Load::connect(broker.port, PUBLISHERS)?;

@@ -26,6 +26,9 @@ const SILENCE: Duration = Duration::from_secs(60);
 const RESERVE: u64 = 64 * 1024 * 1024;
 const ENOUGH: u64 = 2 * RESERVE;
 
+/// How long there is nothing to do before the store is compacted unasked.
+const IDLE: Duration = Duration::from_secs(3);
+
 /// How often the free space is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -52,6 +55,7 @@ impl Persistence {
             sync: options.sync,
             autosave: Autosave::new(options),
             unsynced_since: None,
+            worked: Instant::now(),
             looked: None,
             is_full: false,
             path: path.clone(),
@@ -175,6 +179,8 @@ struct Keeper {
     autosave: Autosave,
     /// Since when something is committed and not on the disk for certain.
     unsynced_since: Option<Instant>,
+    /// When the last group was committed or read.
+    worked: Instant,
     /// When the free space was looked at.
     looked: Option<Instant>,
     is_full: bool,
@@ -213,11 +219,14 @@ impl Keeper {
     fn run(mut self) {
         let mut untidy = true;
         loop {
-            let next = self.hub.next_store_work(untidy, self.due(), wall());
+            let next = self.hub.next_store_work(untidy, self.next_due(), wall());
             let outcome = match next {
                 Next::Group(group) => self.keep(group).map(|()| true),
                 Next::Save => self.save().map(|()| false),
-                Next::Due => self.bring_to_disk().map(|()| false),
+                Next::Due => {
+                    self.compact_if_idle();
+                    Ok(false)
+                }
                 Next::Nothing => self.store().and_then(Disk::tidy),
                 Next::End => {
                     if let Err(error) = self.bring_to_disk() {
@@ -260,8 +269,28 @@ impl Keeper {
             self.hub
                 .enter(None, |core, now| core.queue_read(now, read, &queued));
         }
+        self.worked = Instant::now();
         self.look_for_space();
         Ok(())
+    }
+
+    /// When there is something to do, if nothing comes before.
+    fn next_due(&self) -> Option<Instant> {
+        self.due().into_iter().chain(self.idle_from()).min()
+    }
+
+    /// From when on the store may be compacted, if it may need that.
+    fn idle_from(&self) -> Option<Instant> {
+        let store = self.store.as_ref()?;
+        store.may_have_remains().then(|| self.worked + IDLE)
+    }
+
+    fn compact_if_idle(&mut self) {
+        if self.idle_from().is_some_and(|from| from <= Instant::now())
+            && let Some(store) = &mut self.store
+        {
+            store.compact_if_worthwhile();
+        }
     }
 
     fn bring_to_disk(&mut self) -> Result<(), StoreError> {

@@ -6,6 +6,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Slice};
@@ -49,6 +50,13 @@ const NUMBER_BLOCK: u64 = 4096;
 /// How long a write waits for the engine to work off earlier ones.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Bytes that leave the queues before it is worth a look how much room their
+/// remains take, and bytes of remains that don't matter.
+const REMAINS: u64 = 16 * 1024 * 1024;
+
+/// About what the store needs for a delivery besides its payload.
+const AROUND: u64 = 64;
+
 /// The parts of the store; each is sorted and compacted for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Table {
@@ -73,6 +81,11 @@ pub struct Disk {
     next_publication: u64,
     /// What is written of the two.
     numbers: (u64, u64),
+    /// Bytes of deliveries that have left since the remains were looked at. A
+    /// store that was just opened may have any number of them.
+    left: u64,
+    /// Compacts while all else goes on.
+    compaction: Option<JoinHandle<()>>,
 }
 
 /// A key and its value.
@@ -103,6 +116,8 @@ impl Disk {
             next_session: 1,
             next_publication: 1,
             numbers: (0, 0),
+            left: REMAINS,
+            compaction: None,
         };
         disk.check_format()?;
         Ok(disk)
@@ -204,6 +219,7 @@ impl Disk {
         let Some(queue) = self.queues.get_mut(&session) else {
             return Ok(());
         };
+        self.left += bytes as u64 + AROUND;
         let length = &mut queue.length;
         length.deliveries = length.deliveries.saturating_sub(1);
         length.bytes = length.bytes.saturating_sub(bytes as u64);
@@ -257,28 +273,36 @@ impl Disk {
         }
     }
 
-    /// Waits until the engine has at most so many parts of a table left to sort
-    /// into files.
-    ///
-    /// The engine holds a writer up while it is behind with sorting, and would
-    /// do so for ever if its own threads had ended in the meantime: they do
-    /// when the disk is full. So the waiting is done here.
     fn wait_for_engine(&self, behind: usize) -> Result<(), StoreError> {
-        let since = Instant::now();
-        while self
-            .tables
-            .iter()
-            .any(|t| t.sealed_memtable_count() > behind)
-        {
-            // Fails if the engine has failed.
-            self.database.persist(PersistMode::Buffer)?;
-            if since.elapsed() > PATIENCE {
-                let what = "the engine doesn't come forward with sorting what was written";
-                return Err(StoreError::new(ErrorKind::Failed, what));
-            }
-            std::thread::sleep(Duration::from_millis(1));
+        wait_for_engine(&self.database, &self.tables, behind)
+    }
+
+    /// Whether so much has left the queues that
+    /// [`compact_if_worthwhile`](Self::compact_if_worthwhile) should be asked
+    /// when there is nothing else to do.
+    pub fn may_have_remains(&self) -> bool {
+        self.left >= REMAINS
+    }
+
+    /// Begins to compact, on a thread of its own, if most of the room is taken
+    /// by what is no longer there.
+    pub fn compact_if_worthwhile(&mut self) {
+        self.left = 0;
+        let lengths = self.queues.values().map(|queue| queue.length);
+        let needed: u64 = lengths.map(|l| l.bytes + l.deliveries * AROUND).sum();
+        let used = self.table(Table::Queue).disk_space();
+        let is_busy = self.compaction.as_ref().is_some_and(|c| !c.is_finished());
+        if used <= 4 * needed + REMAINS || is_busy {
+            return;
         }
-        Ok(())
+        let (database, tables) = (self.database.clone(), self.tables.clone());
+        let compact = move || {
+            // If the engine has failed, the next commit tells.
+            let _ = catch_unwind(AssertUnwindSafe(|| squeeze(&database, &tables)));
+        };
+        let thread = std::thread::Builder::new().name("compaction".into());
+        // Without a thread it is left for another time.
+        self.compaction = thread.spawn(compact).ok();
     }
 
     /// Does something with the engine. After a failure that may come of damage
@@ -572,6 +596,61 @@ impl Disk {
     }
 }
 
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Until it ends the directory is in use. A panic was caught in it.
+        if let Some(compaction) = self.compaction.take() {
+            let _ = compaction.join();
+        }
+    }
+}
+
+/// Waits until the engine has at most so many parts of a table left to sort
+/// into files.
+///
+/// The engine holds a writer up while it is behind with sorting, and would do
+/// so for ever if its own threads had ended in the meantime: they do when the
+/// disk is full. So the waiting is done here.
+fn wait_for_engine(
+    database: &Database,
+    tables: &[Keyspace],
+    behind: usize,
+) -> Result<(), StoreError> {
+    let since = Instant::now();
+    while tables.iter().any(|t| t.sealed_memtable_count() > behind) {
+        // Fails if the engine has failed.
+        database.persist(PersistMode::Buffer)?;
+        if since.elapsed() > PATIENCE {
+            let what = "the engine doesn't come forward with sorting what was written";
+            return Err(StoreError::new(ErrorKind::Failed, what));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// Sorts all into files that hold nothing but what is there.
+fn squeeze(database: &Database, tables: &[Keyspace; 3]) -> Result<(), StoreError> {
+    // The engine looks what nobody needs any more when a table with something
+    // new is about to be sorted: the first time to see what may be left out, the
+    // second time to remove the files that were read.
+    let look = || {
+        let state = &tables[Table::State as usize];
+        state.insert(keys::FORMAT, [FORMAT])?;
+        state.rotate_memtable()
+    };
+    for table in tables {
+        table.rotate_memtable()?;
+    }
+    look()?;
+    wait_for_engine(database, tables, 0)?;
+    for table in tables {
+        table.major_compact()?;
+    }
+    look()?;
+    Ok(())
+}
+
 fn sorted(numbers: impl Iterator<Item = u64>) -> Vec<u64> {
     let mut numbers: Vec<_> = numbers.collect();
     numbers.sort_unstable();
@@ -621,14 +700,7 @@ impl Store for Disk {
     fn compact(&mut self) -> Result<(), StoreError> {
         self.with_care(|disk| {
             while disk.sweep()? {}
-            for table in &disk.tables {
-                table.rotate_memtable()?;
-            }
-            disk.wait_for_engine(0)?;
-            for table in &disk.tables {
-                table.major_compact()?;
-            }
-            Ok(())
+            squeeze(&disk.database, &disk.tables)
         })
     }
 

@@ -79,7 +79,7 @@ pub fn open(path: &Path, now: WallMillis) -> Result<Opened, StoreError> {
 /// Makes a store, as a whole or not at all.
 fn create(path: &Path) -> Result<(), StoreError> {
     let new = with_suffix(path, NEW);
-    remove(&new).map_err(|e| StoreError::io("remove", &new, &e))?;
+    remove(&new).map_err(|e| forbidden("remove", &new, &e))?;
     make_directory(&new).map_err(|e| forbidden("make the directory", path, &e))?;
     drop(Disk::open(&new)?);
     sync_names(&new)?;

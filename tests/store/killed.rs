@@ -18,7 +18,7 @@ const CHILD: &str = "MOUSTIQUE_STORE_CHILD";
 
 const SESSIONS: u64 = 4;
 
-fn publication(number: u64) -> Arc<Publication> {
+pub(crate) fn publication(number: u64) -> Arc<Publication> {
     // Of many sizes, so that writes are cut off anywhere.
     let size = (number * 7919 % 3000) as usize;
     let mut payload = number.to_be_bytes().to_vec();

@@ -8,3 +8,4 @@ mod full;
 mod import;
 mod killed;
 mod power;
+mod size;

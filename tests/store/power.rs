@@ -28,13 +28,12 @@ fn child() {
     let opened = open(Path::new(path), 0).expect("a store");
     let mut store = opened.store;
     let mut out = std::io::stdout();
-    let mut last = match opened.recovered.sessions.first() {
-        Some(session) => session.queue.next - 1,
-        None => {
-            store.commit(&begin()).expect("a commit");
-            0
-        }
-    };
+    let mut last = 0;
+    if let Some(session) = opened.recovered.sessions.first() {
+        last = session.queue.next - 1;
+    } else {
+        store.commit(&begin()).expect("a commit");
+    }
     // What it finds it acts upon.
     writeln!(out, "kept {last}").expect("a reader");
     for (turn, size) in (0_u64..).zip([1, 3, 200, 40, 5, 100].into_iter().cycle()) {

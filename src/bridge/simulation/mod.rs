@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use actor::Actor;
 use broker::{Broker, Line, Random, decode};
 
-use super::hello::{self, Identity};
+use super::hello::{self, Identity, Manner};
 use super::relay::{LOCAL_VERSION, Outputs, Relay, Remote};
 use super::topics::Topics;
 use crate::broker::Policy;
@@ -195,7 +195,7 @@ impl Simulation {
                 let options = hello::to_remote(
                     &self.bridge,
                     &self.identity,
-                    hello::Manner::of(&self.bridge),
+                    Manner::of(&self.bridge),
                     u16::MAX,
                 );
                 let far = far_broker.connect(Policy::default(), &options.packet());
@@ -207,7 +207,7 @@ impl Simulation {
                     let Packet::ConnAck(ack) = decode(&bytes, far.version) else {
                         panic!("something else than CONNACK");
                     };
-                    if super::joining::is_lost(far.version, &ack) {
+                    if hello::has_forgotten(&self.bridge, ack.session_present) {
                         near_broker
                             .core
                             .forget_received(near_broker.now, &self.identity.local);

@@ -8,7 +8,6 @@
 //! what was written later may be there and what was written before may not.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
@@ -24,6 +23,7 @@ const SECTOR: usize = 512;
 
 /// Bytes that are compared at once; whole sectors.
 const CHUNK: usize = 128 * SECTOR;
+static ZEROS: [u8; CHUNK] = [0; CHUNK];
 
 /// A directory whose unsynced content can be taken away.
 pub(crate) struct Disk {
@@ -196,7 +196,7 @@ impl After<'_> {
             Some(path) => self.present(path)?,
             None => synced.clone(),
         };
-        let mut list = String::new();
+        let mut list = Vec::new();
         for name in synced.keys().chain(present.keys()).collect::<BTreeSet<_>>() {
             let (before, now) = (synced.get(name), present.get(name));
             let keeps_up = before == now || (self.survives)();
@@ -215,10 +215,13 @@ impl After<'_> {
             }
             let new_inode = fs::metadata(&target)?.ino();
             let kind = if is_directory { 'd' } else { 'f' };
-            writeln!(list, "{new_inode} {kind} {name}").map_err(io::Error::other)?;
+            list.push(format!("{new_inode} {kind} {name}\n"));
         }
         let inode = fs::metadata(to)?.ino();
-        fs::write(self.new_mirror.join("dirs").join(inode.to_string()), list)
+        fs::write(
+            self.new_mirror.join("dirs").join(inode.to_string()),
+            list.concat(),
+        )
     }
 
     fn file(&mut self, inode: u64, to: &Path) -> io::Result<()> {
@@ -230,7 +233,6 @@ impl After<'_> {
         let mut present = open(&self.mirror.join("held").join(inode.to_string()))?;
         let lengths = [&synced, &present].map(|file| file.as_ref().map_or(0, length));
         let size = lengths[usize::from(lengths[0] != lengths[1] && (self.survives)())];
-        let zeros = vec![0; CHUNK];
         let mut place = 0;
         while place < size {
             let count = (size - place).min(CHUNK as u64) as usize;
@@ -246,7 +248,7 @@ impl After<'_> {
             }
             for file in [&mut after, &mut copy] {
                 // Holes stay holes: a journal is mostly one.
-                if bytes == zeros[..count] {
+                if bytes == ZEROS[..count] {
                     file.seek(SeekFrom::Current(count as i64))?;
                 } else {
                     file.write_all(&bytes)?;
