@@ -231,6 +231,9 @@ pub(super) fn limits(bridge: &Bridge, promised: &Properties<'_>) -> Remote {
         maximum_qos: maximum_qos.unwrap_or(QoS::ExactlyOnce),
         retain: bridge.outgoing_retain && property!(promised, RetainAvailable) != Some(0),
         topic_alias_maximum: bridge.max_topic_alias,
+        is_ours: promised
+            .iter()
+            .any(|property| matches!(property, Property::UserProperty(BRIDGE, _))),
     }
 }
 

@@ -52,6 +52,7 @@ fn remote(version: Version) -> Remote {
         maximum_qos: QoS::ExactlyOnce,
         retain: true,
         topic_alias_maximum: 2,
+        is_ours: false,
     }
 }
 
@@ -68,7 +69,7 @@ impl World {
     }
 
     /// A packet of this broker: what it and the other one get.
-    fn outward(&mut self, packet: Packet<'_>) -> Result<[Vec<String>; 2], Fault> {
+    fn outward(&mut self, packet: Packet<'_>) -> Sent {
         let mut out = Outputs {
             local: &mut self.local,
             remote: &mut self.remote,
@@ -78,7 +79,7 @@ impl World {
     }
 
     /// A packet of the other broker.
-    fn inward(&mut self, packet: Packet<'_>) -> Result<[Vec<String>; 2], Fault> {
+    fn inward(&mut self, packet: Packet<'_>) -> Sent {
         let mut out = Outputs {
             local: &mut self.local,
             remote: &mut self.remote,
@@ -95,15 +96,29 @@ impl World {
     }
 }
 
-fn here(packet: &str) -> Result<[Vec<String>; 2], Fault> {
+type Sent = Result<[Vec<String>; 2], Fault>;
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "to be compared with what came out"
+)]
+fn here(packet: &str) -> Sent {
     Ok([vec![packet.to_owned()], Vec::new()])
 }
 
-fn there(packet: &str) -> Result<[Vec<String>; 2], Fault> {
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "to be compared with what came out"
+)]
+fn there(packet: &str) -> Sent {
     Ok([Vec::new(), vec![packet.to_owned()]])
 }
 
-fn nothing() -> Result<[Vec<String>; 2], Fault> {
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "to be compared with what came out"
+)]
+fn nothing() -> Sent {
     Ok([Vec::new(), Vec::new()])
 }
 
@@ -470,4 +485,48 @@ fn it_is_ready_when_both_brokers_have_granted() {
     assert!(world.relay.is_ready());
     assert_eq!(world.relay.warnings.len(), 1);
     assert!(world.relay.warnings[0].contains("'in/b'"));
+}
+
+#[test]
+fn a_stamp_goes_to_brokers_that_know_it_only() {
+    for is_ours in [true, false] {
+        let mut world = World::new(Remote {
+            is_ours,
+            ..remote(Version::V5)
+        });
+        let mine = Property::UserProperty("mine", "1");
+        let properties = Properties::new()
+            .with(mine)
+            .with(Property::UserProperty(ORIGIN, "1.2.3"));
+        let message = Publish {
+            properties,
+            ..publish("out/a", QoS::AtMostOnce, 0)
+        };
+        let mut out = Outputs {
+            local: &mut world.local,
+            remote: &mut world.remote,
+        };
+        world
+            .relay
+            .outward(Packet::Publish(message), &mut out)
+            .unwrap();
+        let frame = Frame::split(&world.remote, usize::MAX).unwrap().unwrap();
+        let Ok(Packet::Publish(sent)) = Packet::decode(frame, Version::V5, Side::Client) else {
+            panic!("no PUBLISH");
+        };
+        let names: Vec<_> = sent
+            .properties
+            .iter()
+            .filter_map(|property| match property {
+                Property::UserProperty(name, _) => Some(name.to_owned()),
+                _ => None,
+            })
+            .collect();
+        let expected: &[&str] = if is_ours {
+            &["mine", ORIGIN]
+        } else {
+            &["mine"]
+        };
+        assert_eq!(names, expected);
+    }
 }
