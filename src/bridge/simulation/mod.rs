@@ -221,9 +221,10 @@ impl Simulation {
                 mut far,
                 mut near,
                 limits,
-            } => match near.next() {
-                None => Stage::Joining { far, near, limits },
-                Some(_) => {
+            } => {
+                if near.next().is_none() {
+                    Stage::Joining { far, near, limits }
+                } else {
                     let mut relay = Relay::new(self.topics.clone(), limits);
                     let (local, remote) =
                         (self.topics.local_filters(), self.topics.remote_filters());
@@ -235,8 +236,8 @@ impl Simulation {
                     let relay = Box::new(relay);
                     Stage::Joined { far, near, relay }
                 }
-            },
-            joined => joined,
+            }
+            joined @ Stage::Joined { .. } => joined,
         };
     }
 
