@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, Command, value_parser};
 
-use crate::rows::{ROWS, Row};
+use crate::{
+    rows::{ROWS, Row},
+    stock::{STOCKS, Stock},
+};
 
 pub(crate) struct Arguments {
+    pub(crate) quick: bool,
     filters: Vec<String>,
     pub(crate) rounds: usize,
     pub(crate) seconds: Duration,
@@ -18,6 +22,7 @@ impl Arguments {
         let quick = matches.get_flag("quick");
         let given = |name| matches.get_many::<String>(name).into_iter().flatten();
         Self {
+            quick,
             filters: given("filter").map(|f| f.to_lowercase()).collect(),
             rounds: *matches
                 .get_one("rounds")
@@ -30,24 +35,40 @@ impl Arguments {
         }
     }
 
-    /// The rows whose name contains one of the filters; all without a filter.
+    /// The rows whose name contains one of the filters; without a filter, all
+    /// but those that need asking for.
     pub(crate) fn rows(&self) -> impl Iterator<Item = &'static Row> {
-        ROWS.iter().filter(|row| {
-            let name = row.name.to_lowercase();
-            self.filters.is_empty() || self.filters.iter().any(|f| name.contains(f))
-        })
+        ROWS.iter()
+            .filter(|row| self.wants(row.name, !row.table.is_asked_for()))
+    }
+
+    /// The same of the works about what brokers keep.
+    pub(crate) fn stocks(&self) -> impl Iterator<Item = &'static Stock> {
+        STOCKS
+            .iter()
+            .filter(|stock| self.wants(stock.name, !stock.is_asked_for))
+    }
+
+    fn wants(&self, name: &str, unasked: bool) -> bool {
+        let name = name.to_lowercase();
+        match &*self.filters {
+            [] => unasked,
+            filters => filters.iter().any(|filter| name.contains(filter)),
+        }
     }
 }
 
 fn command() -> Command {
-    let names: Vec<_> = ROWS.iter().map(|row| format!("  {}", row.name)).collect();
+    let names = ROWS.iter().map(|row| row.name);
+    let names = names.chain(STOCKS.iter().map(|stock| stock.name));
+    let names: Vec<_> = names.map(|name| format!("  {name}")).collect();
     Command::new("brokers")
         .about("Brokers side by side under the same load")
         .after_help(format!("Rows:\n{}", names.join("\n")))
         .arg(
             Arg::new("filter")
                 .num_args(..)
-                .help("Run the rows whose name contains one of these"),
+                .help("Run the rows whose name contains one of these [default: all but 'growth']"),
         )
         .arg(
             Arg::new("rounds")

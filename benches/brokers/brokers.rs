@@ -3,9 +3,10 @@
 use std::{
     env,
     fmt::Write,
-    fs::{self, File},
+    fs::{self, File, Permissions},
     io,
     net::{Ipv4Addr, TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
@@ -17,13 +18,14 @@ use tempfile::TempDir;
 use crate::{
     contender::{Contender, Meter},
     rows::Row,
+    surroundings,
 };
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Program {
     pub(crate) name: &'static str,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     engine: Engine,
 }
 
@@ -110,8 +112,12 @@ impl Program {
     pub(crate) fn start(&self, row: &Row) -> io::Result<Contender> {
         let directory = TempDir::with_prefix("brokers-")?;
         let port = free_port()?;
+        // Mosquitto reads some of its files after it gave root's rights up.
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o755))?;
         let config = directory.path().join("broker.conf");
-        fs::write(&config, configuration(row, port, self.engine))?;
+        let text = configuration(row, port, self.engine)
+            + &surroundings::configuration(row, directory.path())?;
+        fs::write(&config, text)?;
         let complaints = File::create(directory.path().join("stderr"))?;
         let child = Command::new(&self.path)
             .args(self.engine.arguments())
@@ -135,8 +141,9 @@ impl Program {
 fn configuration(row: &Row, port: u16, engine: Engine) -> String {
     let mut text = format!(
         "listener {port} 127.0.0.1\n\
-         allow_anonymous true\n\
-         log_dest none\n"
+         allow_anonymous {}\n\
+         log_dest none\n",
+        !row.guarded
     );
     if engine == Engine::Rumqttd {
         // It has no limits to lift, and with one version a port of its own.
@@ -150,7 +157,7 @@ fn configuration(row: &Row, port: u16, engine: Engine) -> String {
     text
 }
 
-fn free_port() -> io::Result<u16> {
+pub(crate) fn free_port() -> io::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok(listener.local_addr()?.port())
 }
@@ -172,7 +179,7 @@ impl Process {
                     "{name} did not start: {complaints}"
                 )));
             }
-            thread::sleep(Duration::from_millis(10));
+            thread::sleep(Duration::from_millis(1));
         }
         Ok(())
     }

@@ -49,13 +49,22 @@ impl Meter {
 
     /// The resident memory in bytes; a thread has none of its own.
     pub(crate) fn resident(&self) -> io::Result<Option<u64>> {
+        self.status("VmRSS:")
+    }
+
+    /// What of that is no file's.
+    pub(crate) fn own_memory(&self) -> io::Result<Option<u64>> {
+        self.status("RssAnon:")
+    }
+
+    fn status(&self, name: &str) -> io::Result<Option<u64>> {
         let Self::Process(directory) = self else {
             return Ok(None);
         };
         let status = fs::read_to_string(directory.join("status"))?;
         let kibibytes = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+            .find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
         Ok(kibibytes.and_then(|text| Some(text.parse::<u64>().ok()? * 1024)))
     }
 }

@@ -61,6 +61,12 @@ impl Flow {
     }
 }
 
+impl Faults {
+    pub(crate) fn count(self) -> u64 {
+        self.lost + self.duplicated + self.reordered + self.damaged
+    }
+}
+
 impl Sum for Faults {
     fn sum<I: Iterator<Item = Self>>(faults: I) -> Self {
         faults.fold(Self::default(), |a, b| Self {

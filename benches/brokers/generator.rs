@@ -14,13 +14,12 @@ use std::{
 use mio::{Events, Poll, Token, event::Event};
 
 use crate::{
-    connection::Connection,
+    connection::{Connection, Greeted},
     flow::{Faults, Flow},
-    rows::{Row, Shape, Table},
+    rows::Row,
     wire::{Packet, Stamp, Template},
 };
 
-const BUFFER: usize = 256 * 1024;
 /// How long the last messages may take before they count as lost.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -77,7 +76,7 @@ impl<'r> Load<'r> {
             events: Events::with_capacity(256),
             publishers,
             subscribers,
-            buffer: vec![0; BUFFER],
+            buffer: Vec::new(),
             began: Instant::now(),
             delivered: 0,
             latencies: Vec::new(),
@@ -175,10 +174,8 @@ impl<'r> Load<'r> {
             result => result?,
         }
         let now = self.began.elapsed();
-        let latencies = match self.row.table {
-            Table::Latency => Some(&mut self.latencies),
-            Table::Throughput => None,
-        };
+        let about_latency = self.row.table.is_about_latency();
+        let latencies = about_latency.then_some(&mut self.latencies);
         let mut arrivals = Arrivals {
             size: self.row.payload,
             now: now.as_nanos() as u64,
@@ -206,9 +203,10 @@ impl Publisher {
     fn connect(row: &Row, port: u16, index: usize, poll: &Poll) -> io::Result<Self> {
         let token = Token(row.shape.subscribers() + index);
         let client = format!("publisher-{index}");
+        let greeted = Greeted::open(port, row.transport, &client, row.user())?;
         Ok(Self {
-            connection: Connection::open(port, &client, None, poll.registry(), token)?,
-            template: Template::new(&Shape::topic_of(index), row.qos, row.payload),
+            connection: greeted.join(poll.registry(), token)?,
+            template: Template::new(&row.topic_of(index), row.topics, row.qos, row.payload),
             receivers: row.shape.receivers_of(index),
             sent: 0,
             acknowledged: 0,
@@ -218,8 +216,8 @@ impl Publisher {
     fn send(&mut self, index: usize, count: u64, now: Duration) -> io::Result<()> {
         for sequence in self.sent..self.sent + count {
             let stamp = Stamp {
-                publisher: index as u64,
-                sequence,
+                publisher: index as u32,
+                sequence: sequence as u32,
                 sent: now.as_nanos() as u64,
             };
             self.template.append(stamp, self.connection.out());
@@ -228,7 +226,7 @@ impl Publisher {
         self.connection.flush()
     }
 
-    fn serve(&mut self, event: &Event, buffer: &mut [u8]) -> io::Result<()> {
+    fn serve(&mut self, event: &Event, buffer: &mut Vec<u8>) -> io::Result<()> {
         self.connection.serve(event, buffer, |packet| {
             self.acknowledged += u64::from(packet.completes());
         })
@@ -238,16 +236,11 @@ impl Publisher {
 impl Subscriber {
     fn connect(row: &Row, port: u16, index: usize, poll: &Poll) -> io::Result<Self> {
         let client = format!("subscriber-{index}");
-        let filter = row.shape.filter_of(index);
         let senders = row.shape.senders_to(index);
+        let mut greeted = Greeted::open(port, row.transport, &client, row.user())?;
+        greeted.subscribe(row.filters_of(index), row.qos)?;
         Ok(Self {
-            connection: Connection::open(
-                port,
-                &client,
-                Some((&filter, row.qos)),
-                poll.registry(),
-                Token(index),
-            )?,
+            connection: greeted.join(poll.registry(), Token(index))?,
             flows: senders.clone().map(|_| Flow::default()).collect(),
             senders,
             strays: 0,
@@ -257,7 +250,7 @@ impl Subscriber {
     fn serve(
         &mut self,
         event: &Event,
-        buffer: &mut [u8],
+        buffer: &mut Vec<u8>,
         arrivals: &mut Arrivals,
     ) -> io::Result<()> {
         self.connection.serve(event, buffer, |packet| {
@@ -273,7 +266,7 @@ impl Subscriber {
                 self.strays += 1;
                 return;
             };
-            flow.arrived(stamp.sequence);
+            flow.arrived(u64::from(stamp.sequence));
             *arrivals.delivered += 1;
             if let Some(latencies) = &mut arrivals.latencies {
                 latencies.push(arrivals.now.saturating_sub(stamp.sent));

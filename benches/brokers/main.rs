@@ -14,15 +14,20 @@
 
 mod arguments;
 mod brokers;
+mod client;
 mod connection;
 mod contender;
 mod cores;
 mod flow;
 mod generator;
+mod layer;
+mod machine;
 mod relay;
 mod report;
 mod round;
 mod rows;
+mod stock;
+mod surroundings;
 mod wire;
 
 use std::{env, io};
@@ -30,8 +35,10 @@ use std::{env, io};
 use arguments::Arguments;
 use brokers::Program;
 use contender::Contender;
+use machine::Machine;
 use report::Series;
 use rows::Row;
+use surroundings::Bystanders;
 
 fn main() -> io::Result<()> {
     if !env::args().any(|argument| argument == "--bench") {
@@ -40,6 +47,8 @@ fn main() -> io::Result<()> {
         return Ok(());
     }
     let arguments = Arguments::parse();
+    let machine = Machine::now()?;
+    machine::allow_many_files()?;
     let programs = brokers::installed()?;
     report::preamble(&programs, &arguments);
     let mut table = None;
@@ -50,7 +59,10 @@ fn main() -> io::Result<()> {
         report::row(row, &compare(row, &programs, &arguments)?);
     }
     report::legend();
-    Ok(())
+    for stock in arguments.stocks() {
+        stock::report(stock, &programs, &arguments)?;
+    }
+    machine.report()
 }
 
 /// Runs one row: all contenders side by side, taking turns.
@@ -69,6 +81,10 @@ fn compare(row: &Row, programs: &[Program], arguments: &Arguments) -> io::Result
     }
     let names = contenders.iter().map(|contender| contender.name.as_str());
     let mut series: Vec<_> = names.map(Series::new).collect();
+    let bystanders = contenders
+        .iter()
+        .map(|contender| Bystanders::connect(row, contender.port))
+        .collect::<io::Result<Vec<_>>>()?;
     for round in 0..arguments.rounds {
         for turn in 0..contenders.len() {
             // Nobody always runs first, or always behind the same neighbour's mess.
@@ -76,6 +92,7 @@ fn compare(row: &Row, programs: &[Program], arguments: &Arguments) -> io::Result
             take_turn(row, &contenders[index], &mut series[index], arguments);
         }
     }
+    drop(bystanders);
     series.extend(absent);
     Ok(series)
 }

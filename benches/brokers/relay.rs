@@ -39,8 +39,8 @@ pub(crate) fn start() -> io::Result<Contender> {
 fn serve_a_pair(listener: &TcpListener) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     let mut subscriber = accept(listener, &mut buffer)?;
-    let subscribe = read_packet(&mut subscriber, &mut buffer)?;
-    subscriber.write_all(&wire::suback(subscribe))?;
+    read_packet(&mut subscriber, &mut buffer)?;
+    subscriber.write_all(&wire::suback(1, 0))?;
     let mut publisher = accept(listener, &mut buffer)?;
     loop {
         let count = publisher.read(&mut buffer)?;
@@ -61,9 +61,8 @@ fn accept(listener: &TcpListener, buffer: &mut [u8]) -> io::Result<TcpStream> {
 
 /// The generator sends the packets of the handshake one by one and each is
 /// short, so that one byte holds its length.
-fn read_packet<'b>(stream: &mut TcpStream, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
+fn read_packet(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<()> {
     stream.read_exact(&mut buffer[..2])?;
     let end = 2 + usize::from(buffer[1]);
-    stream.read_exact(&mut buffer[2..end])?;
-    Ok(&buffer[..end])
+    stream.read_exact(&mut buffer[2..end])
 }

@@ -9,6 +9,7 @@ use crate::{
     flow::Faults,
     round::Sample,
     rows::{Row, Table},
+    stock::Figure,
 };
 
 /// From this share of a processor on, the generator may be what limits.
@@ -86,6 +87,7 @@ impl Series {
 /// Three digits that count, whether the figure is large or small.
 fn short(figure: f64) -> String {
     let decimals = match figure {
+        0.0 => 0,
         100.0.. => 0,
         10.0.. => 1,
         1.0.. => 2,
@@ -123,15 +125,19 @@ pub(crate) fn preamble(programs: &[Program], arguments: &Arguments) {
 }
 
 pub(crate) fn heading(table: Table) {
-    let (title, columns) = match table {
-        Table::Throughput => (
-            "Throughput",
-            "messages/s | ratio | CPU µs/message | ratio | generator µs/message | generator load",
-        ),
-        Table::Latency => (
-            "Latency",
-            "p50 µs | ratio | p99 µs | ratio | messages/s | CPU µs/message | ratio | generator µs/message",
-        ),
+    let title = match table {
+        Table::Throughput => "Throughput",
+        Table::Latency => "Latency",
+        Table::Growth => "How it grows",
+        Table::Undisturbed => "Who is slow disturbs nobody",
+    };
+    let columns = match table {
+        Table::Throughput | Table::Growth => {
+            "messages/s | ratio | CPU µs/message | ratio | generator µs/message | generator load"
+        }
+        Table::Latency | Table::Undisturbed => {
+            "p50 µs | ratio | p99 µs | ratio | messages/s | CPU µs/message | ratio | generator µs/message"
+        }
     };
     let columns = format!("| row | broker | {columns} | resident MiB | faults |");
     let rule: String = columns
@@ -157,7 +163,7 @@ fn findings(row: &Row, series: &Series, baseline: &Series) -> String {
     let ratio = |figure: fn(&Sample) -> f64| series.ratio(baseline, figure);
     let rate = format!("{:.0}", series.median(|s| s.rate));
     let mut cells = match row.table {
-        Table::Throughput => vec![
+        Table::Throughput | Table::Growth => vec![
             rate,
             ratio(|s| s.rate),
             micros(|s| s.broker_cpu),
@@ -165,7 +171,7 @@ fn findings(row: &Row, series: &Series, baseline: &Series) -> String {
             micros(|s| s.generator_cpu),
             series.generator_load(),
         ],
-        Table::Latency => vec![
+        Table::Latency | Table::Undisturbed => vec![
             micros(|s| s.median),
             ratio(|s| s.median),
             micros(|s| s.percentile_99),
@@ -178,6 +184,46 @@ fn findings(row: &Row, series: &Series, baseline: &Series) -> String {
     };
     cells.extend([series.resident(), series.faults().to_string()]);
     cells.join(" | ")
+}
+
+/// The figures of a work that all brokers did so many times, the first's to
+/// compare with.
+pub(crate) fn stock(name: &str, brokers: &[&str], rounds: Vec<Vec<io::Result<Vec<Figure>>>>) {
+    println!("\n## {name}\n\n| broker | figure | median | ratio |\n|-|-|-|-|");
+    let mut baseline: Vec<Figure> = Vec::new();
+    for (broker, rounds) in brokers.iter().zip(rounds) {
+        let medians = match rounds.into_iter().collect::<io::Result<Vec<_>>>() {
+            Ok(rounds) => medians(&rounds),
+            Err(failure) => {
+                println!("| {broker} | failed: {failure} | | |");
+                continue;
+            }
+        };
+        for (figure, median) in &medians {
+            let compared = baseline.iter().find(|(other, _)| other == figure);
+            let ratio = compared.map_or("–".into(), |(_, other)| short(median / other));
+            println!("| {broker} | {figure} | {} | {ratio} |", short(*median));
+        }
+        if baseline.is_empty() {
+            baseline = medians;
+        }
+    }
+}
+
+fn medians(rounds: &[Vec<Figure>]) -> Vec<Figure> {
+    let first = rounds
+        .iter()
+        .flatten()
+        .take(rounds.first().map_or(0, Vec::len));
+    first
+        .enumerate()
+        .map(|(index, (figure, _))| {
+            (
+                *figure,
+                middle(rounds.iter().map(|round| round[index].1).collect()),
+            )
+        })
+        .collect()
 }
 
 pub(crate) fn legend() {

@@ -3,6 +3,10 @@
 
 /// CONNACK, accepted, no session present.
 pub(crate) const CONNACK: [u8; 4] = [0x20, 2, 0, 0];
+/// The same, with a session that was there before.
+pub(crate) const CONNACK_PRESENT: [u8; 4] = [0x20, 2, 1, 0];
+pub(crate) const PINGREQ: [u8; 2] = [0xC0, 0];
+pub(crate) const PINGRESP: [u8; 2] = [0xD0, 0];
 pub(crate) const DISCONNECT: [u8; 2] = [0xE0, 0];
 
 const PUBLISH: u8 = 0x30;
@@ -11,24 +15,60 @@ const PUBREC: u8 = 0x50;
 const PUBREL: u8 = 0x62;
 const PUBCOMP: u8 = 0x70;
 
-pub(crate) fn connect(client: &str) -> Vec<u8> {
-    // Clean session; the longest keep alive, because rumqttd takes no client without.
-    let mut body = b"\x00\x04MQTT\x04\x02\xFF\xFF".to_vec();
+/// A session that begins and ends with its connection. With a name, that is
+/// user name and password too.
+pub(crate) fn connect(client: &str, name: Option<&str>) -> Vec<u8> {
+    let flags = if name.is_some() { 0xC2 } else { 0x02 };
+    connect_with(flags, client, name)
+}
+
+/// A session that lasts.
+pub(crate) fn connect_lasting(client: &str) -> Vec<u8> {
+    connect_with(0, client, None)
+}
+
+fn connect_with(flags: u8, client: &str, name: Option<&str>) -> Vec<u8> {
+    let mut body = b"\x00\x04MQTT\x04".to_vec();
+    // The longest keep alive, because rumqttd takes no client without.
+    body.extend([flags, 0xFF, 0xFF]);
     put_text(&mut body, client);
+    for text in name.iter().flat_map(|name| [name, name]) {
+        put_text(&mut body, text);
+    }
     framed(0x10, &body)
 }
 
-pub(crate) fn subscribe(filter: &str, qos: u8) -> Vec<u8> {
+pub(crate) fn subscribe<'f>(filters: impl IntoIterator<Item = &'f str>, qos: u8) -> Vec<u8> {
     let mut body = vec![0, 1];
-    put_text(&mut body, filter);
-    body.push(qos);
+    for filter in filters {
+        put_text(&mut body, filter);
+        body.push(qos);
+    }
     framed(0x82, &body)
 }
 
-/// The answer to a SUBSCRIBE with one filter: granted as asked.
-pub(crate) fn suback(subscribe: &[u8]) -> [u8; 5] {
-    let qos = subscribe[subscribe.len() - 1];
-    [0x90, 3, subscribe[2], subscribe[3], qos]
+/// The answer to a SUBSCRIBE with so many filters: granted as asked.
+pub(crate) fn suback(filters: usize, qos: u8) -> Vec<u8> {
+    let mut body = vec![0, 1];
+    body.resize(body.len() + filters, qos);
+    framed(0x90, &body)
+}
+
+/// A PUBLISH; the packet identifier counts above QoS 0 only.
+pub(crate) fn publish(
+    topic: &str,
+    qos: u8,
+    retain: bool,
+    packet_id: u16,
+    payload: &[u8],
+) -> Vec<u8> {
+    let mut body = Vec::new();
+    put_text(&mut body, topic);
+    if qos > 0 {
+        body.extend(packet_id.to_be_bytes());
+    }
+    body.extend(payload);
+    framed(PUBLISH | qos << 1 | u8::from(retain), &body)
 }
 
 fn framed(first: u8, body: &[u8]) -> Vec<u8> {
@@ -51,27 +91,32 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
 /// The start of every payload: whose message it is, the which, and of when.
 #[derive(Clone, Copy)]
 pub(crate) struct Stamp {
-    pub(crate) publisher: u64,
-    pub(crate) sequence: u64,
+    pub(crate) publisher: u32,
+    pub(crate) sequence: u32,
     /// Nanoseconds since the load began.
     pub(crate) sent: u64,
 }
 
 impl Stamp {
-    const SIZE: usize = 24;
+    const SIZE: usize = 16;
 
-    fn write(self, payload: &mut [u8]) {
-        payload[..8].copy_from_slice(&self.publisher.to_ne_bytes());
-        payload[8..16].copy_from_slice(&self.sequence.to_ne_bytes());
-        payload[16..24].copy_from_slice(&self.sent.to_ne_bytes());
+    pub(crate) fn write(self, payload: &mut [u8]) {
+        payload[..4].copy_from_slice(&self.publisher.to_ne_bytes());
+        payload[4..8].copy_from_slice(&self.sequence.to_ne_bytes());
+        payload[8..16].copy_from_slice(&self.sent.to_ne_bytes());
     }
 
     pub(crate) fn read(payload: &[u8]) -> Option<Self> {
-        let (words, _) = payload.first_chunk::<{ Self::SIZE }>()?.as_chunks::<8>();
+        let (words, _) = payload.first_chunk::<{ Self::SIZE }>()?.as_chunks::<4>();
+        let [publisher, sequence] = [words[0], words[1]].map(u32::from_ne_bytes);
+        let [low, high] = [words[2], words[3]];
+        let mut sent = [0; 8];
+        sent[..4].copy_from_slice(&low);
+        sent[4..].copy_from_slice(&high);
         Some(Self {
-            publisher: u64::from_ne_bytes(words[0]),
-            sequence: u64::from_ne_bytes(words[1]),
-            sent: u64::from_ne_bytes(words[2]),
+            publisher,
+            sequence,
+            sent: u64::from_ne_bytes(sent),
         })
     }
 }
@@ -81,23 +126,28 @@ pub(crate) struct Template {
     frame: Vec<u8>,
     identifier: Option<usize>,
     payload: usize,
+    /// Topics to take turns, and where in the frame their number is.
+    topics: u32,
+    number: usize,
 }
 
+/// The number of a topic among many has as many digits, so that it can be
+/// written over another.
+pub(crate) const DIGITS: usize = 7;
+
 impl Template {
-    pub(crate) fn new(topic: &str, qos: u8, payload: usize) -> Self {
+    /// Where there are several topics, their names end with a number.
+    pub(crate) fn new(topic: &str, topics: u32, qos: u8, payload: usize) -> Self {
         assert!(payload >= Stamp::SIZE, "the payload must hold the stamp");
-        let mut body = Vec::new();
-        put_text(&mut body, topic);
-        if qos > 0 {
-            body.extend([0, 0]);
-        }
-        body.resize(body.len() + payload, b'.');
-        let frame = framed(PUBLISH | qos << 1, &body);
+        let frame = publish(topic, qos, false, 0, &vec![b'.'; payload]);
         let payload = frame.len() - payload;
+        let end_of_topic = payload - if qos > 0 { 2 } else { 0 };
         Self {
             frame,
-            identifier: (qos > 0).then(|| payload - 2),
+            identifier: (qos > 0).then_some(end_of_topic),
             payload,
+            topics,
+            number: end_of_topic - DIGITS.min(topic.len()),
         }
     }
 
@@ -106,6 +156,13 @@ impl Template {
         out.extend_from_slice(&self.frame);
         let frame = &mut out[start..];
         stamp.write(&mut frame[self.payload..]);
+        if self.topics > 1 {
+            let mut number = stamp.sequence % self.topics;
+            for digit in frame[self.number..self.number + DIGITS].iter_mut().rev() {
+                *digit = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
+        }
         if let Some(at) = self.identifier {
             // Never zero, and never in use twice within any window.
             let identifier = (stamp.sequence % 0xFFFF) as u16 + 1;

@@ -76,12 +76,12 @@ fn command() -> Command {
 /// Runs one row, and gives its line of the table.
 fn line(row: &Row, broker: &Broker, rounds: u16, quick: bool) -> io::Result<String> {
     let messages = if quick {
-        row.messages / 5
+        row.messages.div_ceil(5)
     } else {
         row.messages
     };
     let mut series = [Vec::new(), Vec::new()];
-    for round in 0..rounds {
+    for round in 0..rounds * row.turns {
         for turn in 0..2 {
             // Nobody always runs first.
             let index = usize::from((round + turn) % 2);

@@ -23,6 +23,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::problem::Problem;
+use super::rules::Rules;
 use crate::topic::{intersection, matches, samples};
 
 /// What a client wants to do with a topic.
@@ -55,8 +56,8 @@ impl Client<'_> {
 #[derive(Debug, Clone, Default)]
 pub struct Acl {
     pub(super) file: String,
-    pub(super) anonymous: Vec<Rule>,
-    pub(super) users: HashMap<String, Vec<Rule>>,
+    pub(super) anonymous: Rules,
+    pub(super) users: HashMap<String, Rules>,
     pub(super) patterns: Vec<Rule>,
     pub(super) warnings: Vec<Problem>,
 }
@@ -69,11 +70,8 @@ impl Acl {
 
     /// Whether `client` may access `topic`, and why.
     pub fn check(&self, client: &Client, access: Access, topic: &str) -> Decision<'_> {
-        let own_rule = self
-            .own_rules(client)
-            .iter()
-            .find(|rule| rule.grant.speaks_of(access) && matches(&rule.filter, topic));
-        if let Some(rule) = own_rule {
+        let own_rules = self.own_rules(client);
+        if let Some(rule) = own_rules.and_then(|rules| rules.first(access, topic)) {
             return self.decide_by(rule);
         }
         if !self.patterns.is_empty() && client.has_wildcard_in_name() {
@@ -93,7 +91,7 @@ impl Acl {
     /// the first rule that lets something through, or for want of one. The
     /// answer is exact.
     pub fn check_filter(&self, client: &Client, filter: &str) -> Decision<'_> {
-        let own_rules = self.own_rules(client);
+        let own_rules = self.own_rules(client).map_or(&[][..], |rules| rules);
         let is_refused = !self.patterns.is_empty() && client.has_wildcard_in_name();
         let patterns: Vec<_> = self
             .patterns
@@ -128,10 +126,10 @@ impl Acl {
         }
     }
 
-    fn own_rules(&self, client: &Client) -> &[Rule] {
+    fn own_rules(&self, client: &Client) -> Option<&Rules> {
         match client.username {
-            None => self.anonymous.as_slice(),
-            Some(name) => self.users.get(name).map_or(&[][..], Vec::as_slice),
+            None => Some(&self.anonymous),
+            Some(name) => self.users.get(name),
         }
     }
 
@@ -231,7 +229,7 @@ pub(super) enum Grant {
 }
 
 impl Grant {
-    fn speaks_of(self, access: Access) -> bool {
+    pub(super) fn speaks_of(self, access: Access) -> bool {
         match self {
             Self::Read => access == Access::Read,
             Self::Write => access == Access::Write,
@@ -491,6 +489,8 @@ mod tests {
         use super::*;
         use proptest::prelude::*;
 
+        use crate::auth::acl::Grant;
+
         fn filter() -> impl Strategy<Value = String> {
             let level = prop::sample::select(vec!["a", "b", "+", "%c"]);
             (
@@ -549,6 +549,21 @@ mod tests {
                     matches(&wanted, topic) && acl.check(&client, Read, topic).allowed
                 });
                 prop_assert_eq!(acl.check_filter(&client, &wanted).allowed, any);
+            }
+
+            #[test]
+            fn the_first_rule_of_the_list_that_fits_is_found(rules in rules()) {
+                let acl = acl(&rules.replace("pattern", "topic"));
+                for (topic, access) in topics().iter().flat_map(|t| [(t, Read), (t, Write)]) {
+                    let fits = |rule: &&Rule| {
+                        rule.grant.speaks_of(access) && matches(&rule.filter, topic)
+                    };
+                    let line = |rule: &Rule| (rule.line, rule.grant == Grant::Deny);
+                    prop_assert_eq!(
+                        acl.anonymous.first(access, topic).map(line),
+                        acl.anonymous.iter().find(fits).map(line)
+                    );
+                }
             }
         }
     }

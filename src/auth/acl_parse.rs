@@ -1,9 +1,11 @@
 //! Reading an access control list, with all its errors and warnings.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::acl::{Acl, Grant, Rule, has_placeholder};
 use super::problem::{self, LoadError, Problem};
+use super::rules::{Rules, in_order};
 use crate::topic::is_valid_filter;
 
 impl Acl {
@@ -71,6 +73,8 @@ impl Keyword {
 
 struct Parser {
     acl: Acl,
+    anonymous: Vec<Rule>,
+    users: HashMap<String, Vec<Rule>>,
     /// Whose rules come: nobody's before the first `user` line.
     user: Option<String>,
     number: usize,
@@ -84,6 +88,8 @@ impl Parser {
                 file: file.into(),
                 ..Acl::default()
             },
+            anonymous: Vec::new(),
+            users: HashMap::new(),
             user: None,
             number: 0,
             problems: Vec::new(),
@@ -136,8 +142,8 @@ impl Parser {
     fn add(&mut self, keyword: Keyword, grant: Grant, filter: String, line: &str) {
         let rules = match (keyword, &self.user) {
             (Keyword::Pattern, _) => &mut self.acl.patterns,
-            (Keyword::Topic, None) => &mut self.acl.anonymous,
-            (Keyword::Topic, Some(user)) => self.acl.users.entry(user.clone()).or_default(),
+            (Keyword::Topic, None) => &mut self.anonymous,
+            (Keyword::Topic, Some(user)) => self.users.entry(user.clone()).or_default(),
         };
         rules.push(Rule {
             grant,
@@ -193,16 +199,10 @@ impl Parser {
         if !self.problems.is_empty() {
             return Err(LoadError::Problems(self.problems));
         }
-        let Acl {
-            anonymous,
-            users,
-            patterns,
-            ..
-        } = &mut self.acl;
-        for rules in users.values_mut().chain([anonymous, patterns]) {
-            // Stable: everything else stays in the order of the file.
-            rules.sort_by_key(|rule| rule.grant != Grant::Deny);
-        }
+        in_order(&mut self.acl.patterns);
+        self.acl.anonymous = Rules::new(self.anonymous);
+        let users = self.users.into_iter();
+        self.acl.users = users.map(|(name, list)| (name, Rules::new(list))).collect();
         Ok(self.acl)
     }
 }

@@ -17,6 +17,7 @@ pub mod problem;
 mod prompt;
 mod psk_file;
 mod replace;
+mod rules;
 
 pub use acl::{Access, Acl, Client, Decision, Reason, RuleRef};
 pub use hash::{Algorithm, HashError, PasswordHash};

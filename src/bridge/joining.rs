@@ -104,7 +104,7 @@ impl Joining {
             opened = self.open_remote(address).await;
         }
         let (remote, ack) = opened.map_err(|refusal| refusal.why)?;
-        if !ack.session_present {
+        if is_lost(hello::version(&self.bridge), &ack) {
             self.home.forget_received(&self.identity.local);
         }
         let limits = hello::limits(&self.bridge, &ack.properties);
@@ -208,6 +208,12 @@ impl Joining {
         let ack = ack.map_err(|error| format!("this broker did not let it in: {error}"))?;
         Ok((wire, ack.session_present))
     }
+}
+
+/// Whether the other broker has no session of an earlier connection. MQTT 3.1
+/// doesn't tell, and mostly it has.
+pub(super) fn is_lost(version: Version, ack: &ConnAck<'_>) -> bool {
+    !ack.session_present && version != Version::V31
 }
 
 /// Sends CONNECT and awaits CONNACK.

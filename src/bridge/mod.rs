@@ -24,6 +24,8 @@ mod joining;
 mod life;
 mod pause;
 mod relay;
+#[cfg(test)]
+mod simulation;
 mod topics;
 mod traffic;
 

@@ -147,6 +147,7 @@ impl<'a> Fanout<'a> {
     }
 
     /// Appends a plain frame: no alias, no subscription identifiers.
+    #[inline]
     pub(super) fn append(
         &mut self,
         out: &mut Vec<u8>,
@@ -168,6 +169,7 @@ impl<'a> Fanout<'a> {
 
     /// A frame of the right form; header byte and packet identifier are still
     /// to be set.
+    #[inline]
     fn frame(&mut self, version: Version, qos: QoS) -> (&[u8], usize) {
         let form = Form {
             v5: version == Version::V5,
@@ -178,8 +180,12 @@ impl<'a> Fanout<'a> {
         {
             return (frame.bytes, frame.header_len);
         }
-        let built = &mut self.frames.built[form.index()];
-        if built.is_empty() {
+        self.built_frame(form, version, qos)
+    }
+
+    fn built_frame(&mut self, form: Form, version: Version, qos: QoS) -> (&[u8], usize) {
+        let known = self.frames.built.iter().position(|(own, _)| *own == form);
+        let index = known.unwrap_or_else(|| {
             let properties = Properties::from_encoded(&self.properties.live);
             let publish = Publish {
                 dup: false,
@@ -190,8 +196,12 @@ impl<'a> Fanout<'a> {
                 properties,
                 payload: self.payload,
             };
-            publish.encode(version, built);
-        }
+            let mut built = Vec::new();
+            publish.encode(version, &mut built);
+            self.frames.built.push((form, built));
+            self.frames.built.len() - 1
+        });
+        let built = &self.frames.built[index].1;
         let header_len = 2 + built[1..4]
             .iter()
             .take_while(|byte| **byte & 0x80 != 0)
@@ -205,7 +215,7 @@ impl<'a> Fanout<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Frames<'a> {
     received: Option<(Form, Frame<'a>)>,
-    built: [Vec<u8>; 4],
+    built: Vec<(Form, Vec<u8>)>,
 }
 
 impl<'a> Frames<'a> {
@@ -214,6 +224,7 @@ impl<'a> Frames<'a> {
     ///
     /// A remaining length that is longer than it need be is taken but not
     /// passed on: receivers may call it malformed (1.5.5).
+    #[inline]
     pub(super) fn received(frame: Frame<'a>, version: Version, qos: QoS) -> Self {
         if frame.header_len > 2 && frame.bytes[frame.header_len - 1] == 0 {
             return Self::default();
@@ -224,7 +235,7 @@ impl<'a> Frames<'a> {
         };
         Self {
             received: Some((form, frame)),
-            built: Default::default(),
+            built: Vec::new(),
         }
     }
 }
@@ -235,10 +246,4 @@ impl<'a> Frames<'a> {
 struct Form {
     v5: bool,
     with_id: bool,
-}
-
-impl Form {
-    fn index(self) -> usize {
-        usize::from(self.v5) << 1 | usize::from(self.with_id)
-    }
 }

@@ -104,11 +104,17 @@ impl Peers {
     }
 
     /// Adds a log line, if anybody wants its kind.
+    #[inline]
     pub(super) fn log(&mut self, kind: LogType, line: impl FnOnce(&Self) -> String) {
         if self.settings.log.contains(kind) {
-            let line = line(self);
-            self.effects.log.push((kind, line));
+            self.add_line(kind, line);
         }
+    }
+
+    #[cold]
+    fn add_line(&mut self, kind: LogType, line: impl FnOnce(&Self) -> String) {
+        let line = line(self);
+        self.effects.log.push((kind, line));
     }
 
     /// Adds a log line about a client that comes or goes.
@@ -386,7 +392,8 @@ impl Peers {
         }
         let (id, version) = (connection.id, connection.version);
         let durable = session.durable.is_some();
-        if plain && fanout.frame_len(version, qos) > connection.max_packet_size {
+        let limit = connection.max_packet_size;
+        if plain && limit < usize::MAX && fanout.frame_len(version, qos) > limit {
             return;
         }
         // Only a message that a flight keeps, or that is encoded for this one
@@ -473,6 +480,7 @@ impl Peers {
         (self.settings.memory_limit < usize::MAX).then(|| self.ledger.clone())
     }
 
+    #[inline]
     fn log_publish_sent(
         &mut self,
         id: ConnectionId,
@@ -749,6 +757,7 @@ impl Peers {
 }
 
 /// The outbox of a connection, with a buffer in it; the shell will be told.
+#[inline]
 fn open_outbox<'a>(
     connection: &'a mut Connection,
     effects: &mut Effects,
@@ -764,6 +773,7 @@ fn open_outbox<'a>(
 }
 
 /// Asks the shell to look at a connection, once until it does.
+#[inline]
 pub(super) fn tell(connection: &mut Connection, effects: &mut Effects) {
     if !std::mem::replace(&mut connection.told, true) {
         effects.wake.push(connection.id);

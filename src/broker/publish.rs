@@ -203,9 +203,12 @@ impl Core {
             return Ok(false);
         };
         let fingerprint = fingerprint(topic, publish.payload);
+        // The broker behind a bridge may have lost its session without the
+        // bridge having heard: what is another message is no repeat then.
+        let dup = publish.dup && !session.policy.is_bridge;
         match session
             .incoming
-            .publish(publish.packet_id, publish.dup, fingerprint, receive_maximum)
+            .publish(publish.packet_id, dup, fingerprint, receive_maximum)
         {
             Received::New => Ok(true),
             Received::Repeat => Ok(false),
@@ -326,7 +329,7 @@ impl Core {
                 self.peers.deliver(fanout, &target, Some(group));
             }
         }
-        !(route.targets.is_empty() && route.groups.is_empty())
+        !route.is_empty()
     }
 
     /// Publishes a will whose moment has come.

@@ -183,6 +183,7 @@ impl Policy {
 
     /// Why a client of this listener may not do that; `None`: it may. Nobody
     /// publishes to topics on which the broker itself speaks.
+    #[inline]
     pub fn denial(&self, client: &Client<'_>, access: Access, topic: &str) -> Option<Denial<'_>> {
         if access == Access::Write && is_reserved(topic) {
             return Some(Denial::Reserved);

@@ -38,6 +38,11 @@ pub(super) struct Route {
 }
 
 impl Route {
+    /// Whether nobody gets its messages.
+    pub(super) fn is_empty(&self) -> bool {
+        self.targets.is_empty() && self.groups.is_empty()
+    }
+
     /// About how many bytes it takes in the cache.
     fn weight(&self) -> usize {
         256 + self.topic.len() + size_of_val(&*self.targets) + size_of_val(&*self.groups)
@@ -104,7 +109,7 @@ pub(super) struct Subscriptions {
     /// group that is gone.
     groups: HashMap<u32, Group>,
     last_group: u32,
-    routes: HashMap<Arc<str>, Arc<Route>>,
+    routes: hashbrown::HashMap<Arc<str>, Arc<Route>>,
     /// What `routes` weigh.
     cached: usize,
     /// Sessions of bridges that get stamps.
@@ -226,6 +231,11 @@ impl Subscriptions {
             return Arc::clone(route);
         }
         let route = Arc::new(self.resolve(topic, merge));
+        if route.is_empty() {
+            // Whether nobody wants a topic is found out soon; to remember it
+            // would cost more, above all for retained messages.
+            return route;
+        }
         self.cached += route.weight();
         if self.cached > CACHE_SIZE {
             self.routes.clear();
@@ -405,6 +415,12 @@ mod tests {
     #[test]
     fn remembered_routes_stay_within_their_bytes() {
         let mut subscriptions = Subscriptions::default();
+        let session = SessionId {
+            slot: 0,
+            generation: 0,
+        };
+        let everything = Subscription::parse("#").unwrap();
+        subscriptions.subscribe(session, everything, SubscriptionOptions::default(), None);
         for round in 0..2 {
             for number in 0..30_000 {
                 let topic = format!("{number:01000}");
@@ -423,5 +439,7 @@ mod tests {
         }
         let weight = subscriptions.route("again", false).weight();
         assert_eq!(subscriptions.cached, weight, "the stale one is gone");
+        subscriptions.route("$nobody", false);
+        assert_eq!(subscriptions.cached, weight, "nobody's topic isn't kept");
     }
 }

@@ -192,6 +192,9 @@ fn all(bytes: &[u8], good: impl Fn(u8) -> bool) -> bool {
     if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
         return block(first, &good) & block(last, &good);
     }
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        return block(first, &good) & block(last, &good);
+    }
     bytes.iter().all(|&byte| good(byte))
 }
 

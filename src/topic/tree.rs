@@ -26,7 +26,7 @@ pub trait Vacant {
 }
 
 /// The tree; see the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Tree<V> {
     nodes: Vec<Node<V>>,
     /// Pruned places in `nodes`.
@@ -37,7 +37,7 @@ pub struct Tree<V> {
     text: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Node<V> {
     level: Box<str>,
     parent: u32,

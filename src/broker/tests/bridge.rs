@@ -221,6 +221,24 @@ fn what_a_lost_session_had_sent_is_forgotten_for_good() {
 }
 
 #[test]
+fn another_message_of_a_bridge_is_no_repeat_whatever_it_says() {
+    let mut world = World::new();
+    let listener = world.client(V311, "listener");
+    world.subscribe(listener, "#", Q0);
+    let bridge = link(&mut world, &lasting(V5, "bridge"));
+    let first = message("t", "1", Q2);
+    let other = crate::codec::Publish {
+        dup: true,
+        ..message("t", "2", Q2)
+    };
+    for publish in [&first, &first, &other, &other] {
+        world.publish(bridge, publish);
+        assert_eq!(world.read(bridge), ["PUBREC m7"]);
+    }
+    assert_eq!(world.read(listener), ["PUBLISH t '1'", "PUBLISH t '2'"]);
+}
+
+#[test]
 fn notifications_reach_who_may_read_them_and_last() {
     let mut kept = Kept::new();
     let state = "$SYS/broker/connection/b/state";

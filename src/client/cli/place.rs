@@ -171,23 +171,23 @@ mod tests {
         Place::new(&matches, url.as_ref())?.endpoint(None, false)
     }
 
-    fn tcp(host: &str, port: u16) -> Result<Endpoint, Failure> {
-        Ok(Endpoint::Tcp {
+    fn tcp(host: &str, port: u16) -> Endpoint {
+        Endpoint::Tcp {
             host: host.to_owned(),
             port,
             bind: None,
-        })
+        }
     }
 
     #[test]
     fn the_later_option_counts() {
-        assert_eq!(place("-t a"), tcp("localhost", 1883));
-        assert_eq!(place("-h x -p 5 -h y"), tcp("y", 5));
-        assert_eq!(place("-h x -p 5 -L mqtt://y/t"), tcp("y", 1883));
-        assert_eq!(place("-L mqtt://y:6/t -h x"), tcp("x", 6));
-        assert_eq!(place("-L mqtt://y:6/t -p 5"), tcp("y", 5));
-        assert_eq!(place("--unix /s -h x"), tcp("x", 1883));
-        assert_eq!(place("--unix /s -L mqtt://y/t"), tcp("y", 1883));
+        assert_eq!(place("-t a"), Ok(tcp("localhost", 1883)));
+        assert_eq!(place("-h x -p 5 -h y"), Ok(tcp("y", 5)));
+        assert_eq!(place("-h x -p 5 -L mqtt://y/t"), Ok(tcp("y", 1883)));
+        assert_eq!(place("-L mqtt://y:6/t -h x"), Ok(tcp("x", 6)));
+        assert_eq!(place("-L mqtt://y:6/t -p 5"), Ok(tcp("y", 5)));
+        assert_eq!(place("--unix /s -h x"), Ok(tcp("x", 1883)));
+        assert_eq!(place("--unix /s -L mqtt://y/t"), Ok(tcp("y", 1883)));
         assert_eq!(
             place("-h x -p 5 --unix /s"),
             Ok(Endpoint::Unix("/s".into()))

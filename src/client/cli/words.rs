@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, Command};
 
-use super::environment;
 use super::failure::Failure;
+use super::{environment, missing_value};
 
 /// The words of all sources in the order in which they count: later ones win.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(super) fn gather(
         let content = fs::read_to_string(&file).map_err(|error| {
             Failure::plain(format_args!("Unable to read {}: {error}", file.display()))
         })?;
-        words.take(command, file_words(&content))?;
+        words.take(command, file_words(command, &content)?.into_iter())?;
     }
     words.plain.append(&mut given.plain);
     words.properties.append(&mut given.properties);
@@ -131,28 +131,33 @@ fn default_file(program: &str) -> Option<PathBuf> {
 
 /// One option a line: its name up to the first blank, then its value as it
 /// stands. `-D` has several values, the last of which may contain blanks.
-fn file_words(content: &str) -> impl Iterator<Item = OsString> {
-    content.lines().flat_map(|line| {
-        let line = line.trim_start();
+fn file_words(command: &Command, content: &str) -> Result<Vec<OsString>, Failure> {
+    let mut words = Vec::new();
+    for line in content.lines().map(str::trim_start) {
         if line.is_empty() || line.starts_with('#') {
-            return Vec::new();
+            continue;
         }
         let (option, value) = match line.split_once([' ', '\t']) {
             Some((option, value)) => (option, Some(value)),
             None => (line, None),
         };
-        let mut words = vec![OsString::from(option)];
+        words.push(OsString::from(option));
         match value {
-            Some(value) if option == "-D" || option == "--property" => {
-                words.extend(property_values(value).map(OsString::from));
+            _ if option == "-D" || option == "--property" => {
+                let mut values = property_values(value.unwrap_or_default()).map(OsString::from);
+                words.extend(property_words(&mut values)?.into_iter().map(OsString::from));
             }
             // A number may stand behind several blanks, a topic may begin
             // with one: like Mosquitto, leave that to whoever reads it.
             Some(value) => words.push(value.into()),
+            // It must not take the next line, or the command line.
+            None if takes_value(command, OsStr::new(option)) => {
+                return Err(missing_value(option, command));
+            }
             None => {}
         }
-        words
-    })
+    }
+    Ok(words)
 }
 
 /// The words behind a `-D` on one line.
@@ -219,10 +224,28 @@ mod tests {
     }
 
     #[test]
+    fn an_option_in_a_file_needs_its_value() {
+        for (line, told) in [
+            ("-m", "-m argument given but no message specified."),
+            ("--host", "-h argument given but no host specified."),
+            (
+                "-D publish content-type",
+                "--property argument given but not enough arguments specified.",
+            ),
+        ] {
+            let error = file_words(&pub_command(), &format!("{line}\n-t a\n"));
+            assert_eq!(error, Err(Failure::usage(told)));
+        }
+        assert!(file_words(&pub_command(), "--retry\n-t a").is_ok());
+    }
+
+    #[test]
     fn a_file_has_an_option_a_line() {
-        let words: Vec<_> =
-            file_words("# a comment\n-t a b \n\n-d\r\n-p 1884\r\n-D publish user-property n v w\n")
-                .collect();
+        let words = file_words(
+            &pub_command(),
+            "# a comment\n-t a b \n\n-d\r\n-p 1884\r\n-D publish user-property n v w\n",
+        )
+        .expect("words");
         assert_eq!(
             words,
             [
