@@ -42,7 +42,7 @@ impl Load {
             let client = format!("publisher-{index}");
             let token = Token(index);
             Ok(Publisher {
-                connection: Connection::open(port, &client, None, poll.registry(), token)?,
+                connection: Connection::open(port, &client, poll.registry(), token)?,
                 template: Template::new(&format!("bench/{index}"), 1, PAYLOAD),
                 sent: 0,
                 acknowledged: 0,
