@@ -9,8 +9,7 @@ use std::{
 use mio::{Interest, Registry, Token, event::Event};
 
 use crate::{
-    layer::Layer,
-    rows::Transport,
+    layer::{Layer, Transport},
     wire::{self, Packet},
 };
 

@@ -12,8 +12,6 @@ use rustls::{
     ClientConfig, ClientConnection, RootCertStore, Stream, crypto::ring, pki_types::ServerName,
 };
 
-use crate::rows::Transport;
-
 const HOST: &str = "localhost";
 
 /// As much is read at once.
@@ -33,6 +31,14 @@ pub(crate) fn certificate() -> (String, String) {
         CERTIFICATE.cert.pem(),
         CERTIFICATE.signing_key.serialize_pem(),
     )
+}
+
+/// What MQTT is spoken over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Tcp,
+    Tls,
+    WebSocket,
 }
 
 pub(crate) enum Layer {
@@ -203,11 +209,11 @@ fn wrap(payload: &[u8], out: &mut Vec<u8>) {
     match payload.len() {
         length @ ..126 => out.push(0x80 | length as u8),
         length @ ..0x1_0000 => {
-            out.push(0x80 | 126);
+            out.push(0x80 | 0x7E);
             out.extend((length as u16).to_be_bytes());
         }
         length => {
-            out.push(0x80 | 127);
+            out.push(0x80 | 0x7F);
             out.extend((length as u64).to_be_bytes());
         }
     }

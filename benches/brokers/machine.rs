@@ -44,10 +44,13 @@ impl Machine {
     /// Who used the processors since.
     pub(crate) fn report(&self) -> io::Result<()> {
         let now = Self::now()?;
-        let whole = (now.whole - self.whole).as_secs_f64().max(0.01);
+        let whole = now.whole.saturating_sub(self.whole).as_secs_f64().max(0.01);
         let share = |time: Duration| time.as_secs_f64() / whole * 100.0;
-        let (brokers, generator) = (now.brokers - self.brokers, now.generator - self.generator);
-        let busy = now.busy - self.busy;
+        let (brokers, generator) = (
+            now.brokers.saturating_sub(self.brokers),
+            now.generator.saturating_sub(self.generator),
+        );
+        let busy = now.busy.saturating_sub(self.busy);
         println!(
             "\nOf the processors' time the brokers used {:.0} %, the generator (with the relay) \
              {:.0} %, everything else on this machine {:.0} %.",

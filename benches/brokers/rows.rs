@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::wire::DIGITS;
+use crate::{layer::Transport, wire::DIGITS};
 
 /// The name of the one user of a broker that asks for one.
 pub(crate) const USER: &str = "load";
@@ -50,14 +50,6 @@ pub(crate) enum Table {
     /// Both of them again, of rows that run only if they are asked for.
     Growth,
     Undisturbed,
-}
-
-/// What MQTT is spoken over.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Transport {
-    Tcp,
-    Tls,
-    WebSocket,
 }
 
 impl Table {
@@ -387,8 +379,10 @@ const fn beside_slow(name: &'static str, slow: usize) -> Row {
     Row {
         table: Table::Undisturbed,
         shape: Shape::FanOut(100),
+        payload: 1024,
         window: 2000,
-        rate: Some(1000),
+        // Far above what the slow one reads, and not too much for any broker.
+        rate: Some(200),
         slow,
         ..growth(name)
     }

@@ -90,7 +90,7 @@ pub(crate) const STOCKS: &[Stock] = &[
 
 /// Runs a work with all brokers in turn, each time with a fresh one, and prints
 /// what came out. It takes long enough for three rounds to be enough.
-pub(crate) fn report(stock: &Stock, programs: &[Program], arguments: &Arguments) -> io::Result<()> {
+pub(crate) fn report(stock: &Stock, programs: &[Program], arguments: &Arguments) {
     let scale = if arguments.quick { QUICK } else { WHOLE };
     let rounds = arguments.rounds.min(if stock.is_asked_for { 1 } else { 3 });
     let mut figures: Vec<_> = programs.iter().map(|_| Vec::new()).collect();
@@ -102,7 +102,6 @@ pub(crate) fn report(stock: &Stock, programs: &[Program], arguments: &Arguments)
     }
     let names: Vec<_> = programs.iter().map(|program| program.name).collect();
     report::stock(stock.name, &names, figures);
-    Ok(())
 }
 
 fn start(program: &Program) -> io::Result<Contender> {
@@ -183,7 +182,7 @@ fn retained(program: &Program, scale: &Scale) -> io::Result<Vec<Figure>> {
     publisher.send(&wire::PINGREQ)?;
     publisher.expect(&wire::PINGRESP)?;
     let stored = began.elapsed();
-    let storing = contender.meter.cpu()? - used;
+    let storing = contender.meter.cpu()?.saturating_sub(used);
     let each = (resident(&contender)? - memory) / scale.messages as f64;
 
     let mut subscriber = Client::connect(contender.port, &wire::connect("subscriber", None))?;
@@ -201,7 +200,7 @@ fn retained(program: &Program, scale: &Scale) -> io::Result<Vec<Figure>> {
         }
     })?;
     let received = began.elapsed();
-    let sending = contender.meter.cpu()? - used;
+    let sending = contender.meter.cpu()?.saturating_sub(used);
     Ok(vec![
         ("stored a second", per_second(scale.messages, stored)),
         ("received a second", per_second(scale.messages, received)),
@@ -239,7 +238,7 @@ fn offline(program: &Program, scale: &Scale) -> io::Result<Vec<Figure>> {
         acknowledged += publisher.await_acknowledgements()?;
     }
     let stored = began.elapsed();
-    let storing = contender.meter.cpu()? - used;
+    let storing = contender.meter.cpu()?.saturating_sub(used);
     let each = (resident(&contender)? - memory) / scale.messages as f64;
 
     let (used, began) = (contender.meter.cpu()?, Instant::now());
@@ -250,7 +249,7 @@ fn offline(program: &Program, scale: &Scale) -> io::Result<Vec<Figure>> {
         next = number + 1;
     })?;
     let delivered = began.elapsed();
-    let delivering = contender.meter.cpu()? - used;
+    let delivering = contender.meter.cpu()?.saturating_sub(used);
     Ok(vec![
         ("stored a second", per_second(scale.messages, stored)),
         ("delivered a second", per_second(scale.messages, delivered)),
@@ -272,11 +271,11 @@ fn idle_connections(program: &Program, scale: &Scale) -> io::Result<Vec<Figure>>
         ..PLAIN
     };
     let _idle = Bystanders::connect(&row, contender.port)?;
-    let accepting = contender.meter.cpu()? - used;
+    let accepting = contender.meter.cpu()?.saturating_sub(used);
     let each = (resident(&contender)? - memory) / scale.connections as f64;
     let (used, began) = (contender.meter.cpu()?, Instant::now());
     thread::sleep(scale.rest);
-    let idling = (contender.meter.cpu()? - used).as_secs_f64();
+    let idling = contender.meter.cpu()?.saturating_sub(used).as_secs_f64();
     let share = idling / began.elapsed().as_secs_f64();
     Ok(vec![
         ("memory of each, with a subscription, kB", each / 1000.0),

@@ -15,11 +15,13 @@ use std::{
     time::Duration,
 };
 
+use socket2::SockRef;
+
 use crate::{
     brokers,
     connection::Greeted,
-    layer,
-    rows::{Row, Transport, USER},
+    layer::{self, Transport},
+    rows::{Row, USER},
 };
 
 /// [`USER`] with the same as password, as `mosquitto_passwd` has it.
@@ -28,9 +30,10 @@ const PASSWORD: &str = "load:$7$101$VfTeo4VIa6hMLG0j$kAzSVLKQjHIusO1Qo0eGU653MV3
 
 const RULES: usize = 1000;
 
-/// A subscriber that is slow reads so much at once, so often.
+/// A subscriber that is slow reads so much at once, so often, and its system
+/// keeps no more than about that.
 const SIP: usize = 4096;
-const REST: Duration = Duration::from_millis(10);
+const REST: Duration = Duration::from_millis(100);
 
 /// The lines that the row's listener needs, whose files go into `directory`.
 pub(crate) fn configuration(row: &Row, directory: &Path) -> io::Result<String> {
@@ -99,6 +102,7 @@ impl Bystanders {
         let mut slow = Vec::new();
         for number in 0..row.slow {
             let greeted = open(format!("slow-{number}"), "bench/#".into())?;
+            SockRef::from(&greeted.stream).set_recv_buffer_size(SIP)?;
             let over = Arc::clone(&over);
             slow.push(thread::spawn(move || sip(greeted.stream, &over)));
         }

@@ -3,10 +3,10 @@
 use std::io;
 
 use super::relay::{LOCAL_VERSION, Remote};
-use crate::client::{ConnectOptions, Will};
+use crate::client::{ConnectError, ConnectOptions, Will};
 use crate::codec::{
-    BRIDGE, Connect, MAX_REMAINING_LENGTH, Packet, Properties, Property, QoS, RetainHandling,
-    Subscribe, SubscriptionOptions, SubscriptionRequest, Unsubscribe, Version,
+    BRIDGE, Connect, MAX_REMAINING_LENGTH, Packet, Properties, Property, QoS, ReasonCode,
+    RetainHandling, Subscribe, SubscriptionOptions, SubscriptionRequest, Unsubscribe, Version,
 };
 use crate::config::{Bridge, BridgeAddress, BridgeTransport, Ciphers, OpensslCiphers, TlsVersion};
 use crate::property;
@@ -114,9 +114,65 @@ pub(super) fn target(bridge: &Bridge, address: &BridgeAddress, tls: Option<&Conn
     }
 }
 
-/// The CONNECT for the other broker. `private`: with the bit that says 'I am a
-/// bridge', before MQTT 5.
-pub(super) fn to_remote(bridge: &Bridge, identity: &Identity, private: bool) -> ConnectOptions {
+/// How a bridge introduces itself: with less than it would like to say, once the
+/// other broker has refused that.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// By the bit that says 'I am a bridge', before MQTT 5.
+    private: bool,
+    /// How often in a row the other broker has closed instead of an answer.
+    closed: u8,
+    will_qos: QoS,
+    /// Whether the other broker retains the state of the bridge.
+    pub(super) retain: bool,
+}
+
+impl Manner {
+    pub(super) fn of(bridge: &Bridge) -> Self {
+        Self {
+            private: bridge.try_private && version(bridge) != Version::V5,
+            closed: 0,
+            will_qos: QoS::AtLeastOnce,
+            retain: true,
+        }
+    }
+
+    /// Gives up what the other broker may have refused. False: it wasn't that.
+    pub(super) fn concede(&mut self, error: &ConnectError) -> bool {
+        match error {
+            ConnectError::Refused { reason, .. } => match *reason {
+                ReasonCode::QOS_NOT_SUPPORTED if self.will_qos > QoS::AtMostOnce => {
+                    self.will_qos = QoS::AtMostOnce;
+                    true
+                }
+                ReasonCode::RETAIN_NOT_SUPPORTED => std::mem::take(&mut self.retain),
+                // The level isn't known.
+                ReasonCode(1) => std::mem::take(&mut self.private),
+                _ => false,
+            },
+            // Some brokers say that so, but once it may be a link that was cut.
+            ConnectError::Lost(_) => {
+                self.closed = self.closed.saturating_add(1);
+                self.closed > 1 && std::mem::take(&mut self.private)
+            }
+            _ => false,
+        }
+    }
+
+    /// The other broker has answered.
+    pub(super) fn was_answered(&mut self) {
+        self.closed = 0;
+    }
+}
+
+/// The CONNECT for the other broker. `window`: how many of its messages of QoS 1
+/// and 2 this one takes at a time, as far as the configuration doesn't say it.
+pub(super) fn to_remote(
+    bridge: &Bridge,
+    identity: &Identity,
+    manner: Manner,
+    window: u16,
+) -> ConnectOptions {
     let version = version(bridge);
     let mut properties = Properties::new();
     if version == Version::V5 {
@@ -124,9 +180,8 @@ pub(super) fn to_remote(bridge: &Bridge, identity: &Identity, private: bool) -> 
             .session_expiry_interval
             .unwrap_or(if bridge.cleansession { 0 } else { u32::MAX });
         properties.push(Property::SessionExpiryInterval(expiry));
-        if let Some(maximum) = bridge.receive_maximum {
-            properties.push(Property::ReceiveMaximum(maximum));
-        }
+        let window = bridge.receive_maximum.unwrap_or(window);
+        properties.push(Property::ReceiveMaximum(window));
         properties.push(Property::TopicAliasMaximum(bridge.max_topic_alias));
         properties.push(Property::UserProperty(BRIDGE, &identity.remote));
     }
@@ -140,12 +195,12 @@ pub(super) fn to_remote(bridge: &Bridge, identity: &Identity, private: bool) -> 
         will: tells_remote(bridge).then(|| Will {
             topic: identity.state_topic.clone(),
             payload: b"0".to_vec(),
-            qos: QoS::AtLeastOnce,
-            retain: true,
+            qos: manner.will_qos,
+            retain: manner.retain,
             properties: Properties::new(),
         }),
         properties,
-        bridge: private && version != Version::V5,
+        bridge: manner.private,
         max_inflight: u16::MAX,
     }
 }
@@ -156,6 +211,12 @@ pub(super) fn version(bridge: &Bridge) -> Version {
         5 => Version::V5,
         _ => Version::V311,
     }
+}
+
+/// Whether the other broker begins to count its messages anew. MQTT 3.1 doesn't
+/// tell it; there a session is gone for certain only if the bridge wanted that.
+pub(super) fn has_forgotten(bridge: &Bridge, session_present: bool) -> bool {
+    !session_present && (bridge.cleansession || version(bridge) != Version::V31)
 }
 
 /// What the CONNACK of the other broker says about it, and the configuration.

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::time::{Instant, timeout};
 
 use super::Home;
-use super::hello::{self, Identity};
+use super::hello::{self, Identity, Manner};
 use super::relay::{LOCAL_VERSION, Relay, Remote};
 use super::topics::Topics;
 use super::traffic::Traffic;
@@ -29,26 +29,32 @@ pub(super) struct Joining {
     pub(super) home: Arc<dyn Home>,
     pub(super) bridge: Arc<Bridge>,
     pub(super) identity: Identity,
-    /// Whether the other broker is told by the private bit that this is a
-    /// bridge. Not again once it has not understood it.
-    pub(super) is_private: bool,
+    pub(super) manner: Manner,
     /// The local session is new, so that the other broker may lack messages that
     /// are retained here.
     pub(super) is_new_here: bool,
 }
 
 /// Why there is no connection to the other broker.
-struct Refusal {
-    why: String,
-    /// The private bit may be the reason.
-    by_version: bool,
+enum Refusal {
+    /// It has not taken the CONNECT.
+    Answered(ConnectError),
+    /// It never got one.
+    Unreached(String),
 }
 
 impl Refusal {
     fn of(why: impl fmt::Display) -> Self {
-        let why = why.to_string();
-        let by_version = false;
-        Self { why, by_version }
+        Self::Unreached(why.to_string())
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered(error) => error.fmt(f),
+            Self::Unreached(why) => f.write_str(why),
+        }
     }
 }
 
@@ -69,8 +75,8 @@ impl Joining {
         if is_subscribed && unwanted.is_empty() {
             return Ok(());
         }
-        let (mut wire, resumed) = self.open_local(false, 1).await?;
-        self.is_new_here |= !resumed;
+        let (mut wire, welcome) = self.open_local(false, 1).await?;
+        self.is_new_here |= !welcome.session_present;
         // UNSUBSCRIBE last, and if there is nothing for it, of what isn't there:
         // its answer says that all is done.
         unwanted.push("-".to_owned());
@@ -95,23 +101,23 @@ impl Joining {
     /// # Errors
     /// What the log shall tell.
     pub(super) async fn join(&mut self, address: &BridgeAddress) -> Result<Traffic, String> {
-        let mut opened = self.open_remote(address).await;
-        if let Err(Refusal {
-            by_version: true, ..
-        }) = opened
-        {
-            self.is_private = false;
-            opened = self.open_remote(address).await;
-        }
-        let (remote, ack) = opened.map_err(|refusal| refusal.why)?;
-        if is_lost(hello::version(&self.bridge), &ack) {
+        let (remote, ack) = loop {
+            match self.open_remote(address).await {
+                Ok(opened) => break opened,
+                Err(Refusal::Answered(error)) if self.manner.concede(&error) => {}
+                Err(refusal) => return Err(refusal.to_string()),
+            }
+        };
+        self.manner.was_answered();
+        if hello::has_forgotten(&self.bridge, ack.session_present) {
             self.home.forget_received(&self.identity.local);
         }
         let limits = hello::limits(&self.bridge, &ack.properties);
         let window = property!(ack.properties, ReceiveMaximum).unwrap_or(u16::MAX);
         let is_clean = hello::local_is_clean(&self.bridge);
-        let (local, resumed) = self.open_local(is_clean, window).await?;
-        self.is_new_here |= !resumed;
+        let (local, welcome) = self.open_local(is_clean, window).await?;
+        self.is_new_here |= !welcome.session_present;
+        let retains_here = property!(welcome.properties, RetainAvailable) != Some(0);
         let seconds = property!(ack.properties, ServerKeepAlive);
         let seconds = seconds.unwrap_or(self.bridge.keepalive_interval);
         let topics = Topics::of(&self.bridge);
@@ -119,7 +125,7 @@ impl Joining {
             local,
             remote,
             version: limits.version,
-            relay: Relay::new(topics.clone(), limits),
+            relay: Relay::new(topics.clone(), limits, retains_here),
             keep_alive: KeepAlive::new(seconds),
             last: Instant::now(),
         };
@@ -176,44 +182,30 @@ impl Joining {
         let stream = stream
             .map_err(|_| Refusal::of("it doesn't answer"))?
             .map_err(|error| Refusal::of(hello::explain(&error)))?;
-        let options = hello::to_remote(&self.bridge, &self.identity, self.is_private);
+        let window = self.home.window();
+        let options = hello::to_remote(&self.bridge, &self.identity, self.manner, window);
         let mut wire = Wire::new(stream, usize::MAX);
         let ack = greet(
             &mut wire,
             Packet::Connect(Box::new(options.packet())),
             options.version,
         );
-        let ack = ack.await.map_err(|error| Refusal {
-            // A level that they don't know makes brokers close, or answer so.
-            by_version: options.bridge
-                && match &error {
-                    ConnectError::Refused { reason, .. } => reason.0 == 1,
-                    ConnectError::Lost(_) => true,
-                    _ => false,
-                },
-            why: error.to_string(),
-        })?;
+        let ack = ack.await.map_err(Refusal::Answered)?;
         Ok((wire, ack))
     }
 
-    /// Connects to this broker; also tells whether there was a session already.
+    /// Connects to this broker.
     async fn open_local(
         &self,
         is_clean: bool,
         window: u16,
-    ) -> Result<(Wire<DuplexStream>, bool), String> {
+    ) -> Result<(Wire<DuplexStream>, ConnAck<'static>), String> {
         let mut wire = Wire::new(self.home.open(), usize::MAX);
         let connect = hello::to_local(&self.bridge, &self.identity, is_clean, window);
         let ack = greet(&mut wire, connect, LOCAL_VERSION).await;
         let ack = ack.map_err(|error| format!("this broker did not let it in: {error}"))?;
-        Ok((wire, ack.session_present))
+        Ok((wire, ack))
     }
-}
-
-/// Whether the other broker has no session of an earlier connection. MQTT 3.1
-/// doesn't tell, and mostly it has.
-pub(super) fn is_lost(version: Version, ack: &ConnAck<'_>) -> bool {
-    !ack.session_present && version != Version::V31
 }
 
 /// Sends CONNECT and awaits CONNACK.

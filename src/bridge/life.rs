@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Home;
-use super::hello::{self, Identity};
+use super::hello::{self, Identity, Manner};
 use super::joining::{Joining, answers};
 use super::pause::Pauses;
 use super::traffic::Traffic;
@@ -42,7 +42,7 @@ pub(crate) async fn live(home: Arc<dyn Home>, host: String, orders: watch::Recei
         joining: Joining {
             home,
             identity: Identity::of(&bridge, &host),
-            is_private: bridge.try_private,
+            manner: Manner::of(&bridge),
             bridge,
             is_new_here: false,
         },
@@ -86,7 +86,7 @@ impl Life {
             self.pauses = Pauses::new(bridge.restart_timeout);
         }
         self.joining.identity = Identity::of(&bridge, host);
-        self.joining.is_private = bridge.try_private;
+        self.joining.manner = Manner::of(&bridge);
         self.joining.bridge = bridge;
         self.address = 0;
     }
@@ -183,7 +183,8 @@ impl Life {
             Ending::Failure(_) => ReasonCode::DISCONNECT_WITH_WILL,
             Ending::Orders | Ending::Idle | Ending::Return => {
                 if hello::tells_remote(self.bridge()) {
-                    traffic.announce(&self.joining.identity.state_topic, "0");
+                    let retain = self.joining.manner.retain;
+                    traffic.announce(&self.joining.identity.state_topic, "0", retain);
                 }
                 ReasonCode::SUCCESS
             }
@@ -226,7 +227,8 @@ impl Life {
         self.log(LogType::Notice, "connected");
         self.say("1");
         if hello::tells_remote(self.bridge()) {
-            traffic.announce(&self.joining.identity.state_topic, "1");
+            let retain = self.joining.manner.retain;
+            traffic.announce(&self.joining.identity.state_topic, "1", retain);
         }
     }
 

@@ -45,6 +45,9 @@ pub(crate) trait Home: Send + Sync + 'static {
     /// Writes a line to the broker's log.
     fn log(&self, kind: LogType, text: &str);
 
+    /// How many messages of QoS 1 and 2 it has on their way to one client.
+    fn window(&self) -> u16;
+
     /// How many messages wait in the session.
     fn waiting(&self, client_id: &str) -> usize;
 

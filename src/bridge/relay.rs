@@ -53,6 +53,8 @@ pub(super) struct Outputs<'a> {
 pub(super) struct Relay {
     topics: Topics,
     remote: Remote,
+    /// Whether this broker takes retained messages.
+    retains_here: bool,
     aliases: aliases::Received,
     /// The bridge's own SUBSCRIBE to this broker was not answered yet.
     asked_here: bool,
@@ -66,10 +68,11 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    pub(super) fn new(topics: Topics, remote: Remote) -> Self {
+    pub(super) fn new(topics: Topics, remote: Remote, retains_here: bool) -> Self {
         Self {
             topics,
             remote,
+            retains_here,
             aliases: aliases::Received::default(),
             asked_here: false,
             asked_there: None,
@@ -113,7 +116,7 @@ impl Relay {
     fn publish_outward(&mut self, publish: Publish<'_>, out: &mut Outputs<'_>) {
         let Some(topic) = self.topics.outward(publish.topic) else {
             // It was queued before the configuration changed.
-            return settle(&publish, LOCAL_VERSION, out.local);
+            return settle_here(&publish, out.local);
         };
         let mut sent = publish.clone();
         sent.topic = &topic;
@@ -124,12 +127,12 @@ impl Relay {
                 "a message of {size} bytes to '{}' is too large for the other broker and dropped",
                 publish.topic
             ));
-            return settle(&publish, LOCAL_VERSION, out.local);
+            return settle_here(&publish, out.local);
         }
         if sent.qos > self.remote.maximum_qos {
             sent.qos = self.remote.maximum_qos;
             if sent.qos == QoS::AtMostOnce {
-                settle(&publish, LOCAL_VERSION, out.local);
+                settle_here(&publish, out.local);
                 sent.packet_id = 0;
                 sent.dup = false;
             } else {
@@ -157,6 +160,10 @@ impl Relay {
             AckKind::PubAck | AckKind::PubRec if ack.reason.is_error() => {
                 let text = format!("this broker refused a message: {}", ack.reason);
                 self.warnings.push(text);
+                if kind == AckKind::PubRec {
+                    self.settle_there(QoS::ExactlyOnce, ack.packet_id, out.remote);
+                    return Ok(());
+                }
             }
             _ => {}
         }
@@ -188,19 +195,32 @@ impl Relay {
         let name = self.resolve(&publish)?;
         let topic = self.topics.inward(&name);
         let Some(topic) = topic.filter(|topic| u16::try_from(topic.len()).is_ok()) else {
-            // It was subscribed to by an earlier configuration. Where QoS 2 goes
-            // on with PUBREL, this broker answers that it knows nothing of it.
-            settle(&publish, self.remote.version, out.remote);
+            // It was subscribed to by an earlier configuration.
+            self.settle_there(publish.qos, publish.packet_id, out.remote);
             return Ok(());
         };
         let properties = of_the_message(&publish.properties);
         let passed = Publish {
             topic: &topic,
             properties,
+            retain: publish.retain && self.retains_here,
             ..publish
         };
         passed.encode(LOCAL_VERSION, out.local);
         Ok(())
+    }
+
+    /// Ends the flow of a message of the other broker that goes no further. At
+    /// QoS 2 this broker answers the PUBREL that follows: it knows nothing of
+    /// it. An error would be shorter in MQTT 5, but Mosquitto 2.0 counts such a
+    /// message as in flight from then on and sends fewer others, at last none.
+    fn settle_there(&self, qos: QoS, packet_id: u16, out: &mut Vec<u8>) {
+        let kind = match qos {
+            QoS::AtMostOnce => return,
+            QoS::AtLeastOnce => AckKind::PubAck,
+            QoS::ExactlyOnce => AckKind::PubRec,
+        };
+        answer(kind, packet_id, self.remote.version, out);
     }
 
     /// The topic name of a PUBLISH, through its alias if need be.
@@ -247,20 +267,19 @@ impl Relay {
     }
 }
 
-/// Ends the flow of a message that goes no further, towards who sent it.
-fn settle(publish: &Publish<'_>, version: Version, out: &mut Vec<u8>) {
+/// Ends the flow of a message of this broker that goes no further.
+fn settle_here(publish: &Publish<'_>, out: &mut Vec<u8>) {
     match publish.qos {
         QoS::AtMostOnce => {}
-        QoS::AtLeastOnce => answer(AckKind::PubAck, publish.packet_id, version, out),
-        // With an error nothing follows in MQTT 5 (4.3.3). In 3.x it is a plain
-        // PUBREC, and what follows is answered by this broker.
+        QoS::AtLeastOnce => answer(AckKind::PubAck, publish.packet_id, LOCAL_VERSION, out),
+        // With an error nothing follows (4.3.3).
         QoS::ExactlyOnce => {
             let ack = Ack {
                 packet_id: publish.packet_id,
                 reason: ReasonCode::IMPLEMENTATION_SPECIFIC,
                 properties: Properties::new(),
             };
-            Packet::Ack(AckKind::PubRec, ack).encode(version, out);
+            Packet::Ack(AckKind::PubRec, ack).encode(LOCAL_VERSION, out);
         }
     }
 }
@@ -296,3 +315,7 @@ fn of_the_message<'a>(properties: &Properties<'a>) -> Properties<'a> {
     }
     kept
 }
+
+#[cfg(test)]
+#[path = "relay_tests.rs"]
+mod tests;

@@ -145,11 +145,11 @@ impl Traffic {
 
     /// Tells the other broker about the state of the bridge. QoS 0 is enough: if
     /// the connection is lost, so is what the message says.
-    pub(super) fn announce(&mut self, topic: &str, state: &str) {
+    pub(super) fn announce(&mut self, topic: &str, state: &str, retain: bool) {
         let message = Publish {
             dup: false,
             qos: QoS::AtMostOnce,
-            retain: true,
+            retain,
             topic,
             packet_id: 0,
             properties: Properties::new(),

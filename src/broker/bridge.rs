@@ -13,6 +13,11 @@ use crate::codec::QoS;
 use crate::store::Record;
 
 impl Core {
+    /// `max_inflight_messages`, which bridges ask of others too.
+    pub fn max_inflight_messages(&self) -> u16 {
+        self.peers.settings.max_inflight_messages
+    }
+
     /// How many messages wait for a client, those in flight and those on disk
     /// included; `None`: it has no session.
     pub fn queued(&self, client_id: &str) -> Option<usize> {

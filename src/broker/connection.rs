@@ -80,6 +80,8 @@ pub(super) struct Connection {
     pub(super) watched: bool,
     /// It didn't drain in time: QoS 0 beyond the soft limit is lost now.
     pub(super) stalled: bool,
+    /// When the outbox was taken last.
+    pub(super) taken: Millis,
 }
 
 /// What a client may rely on while its connection lasts, because CONNACK said

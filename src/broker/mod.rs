@@ -271,6 +271,7 @@ impl Core {
             holds_up_since: 0,
             watched: false,
             stalled: false,
+            taken: now,
         });
         self.peers.stats.sockets += 1;
         self.peers
@@ -456,7 +457,7 @@ impl Core {
         let overdue = self.peers.journal.is_overdue();
         let connection = self.peers.connection(id)?;
         connection.told = false;
-        connection.stalled = false;
+        connection.note_taken(now);
         let work = Work {
             bytes: std::mem::take(&mut connection.outbox),
             more,

@@ -1,13 +1,22 @@
 //! Back-pressure: publishers of QoS 0 wait for a receiver whose outbox is
 //! full, but not for long.
 
-use super::connection::ConnectionId;
-use super::peers::{Peers, urge};
+use super::connection::{Connection, ConnectionId};
+use super::peers::{Peers, SOFT_LIMIT, urge};
 use super::session::SessionId;
 use super::timers::{Millis, Timer};
 
 /// How long a receiver may hold publishers of QoS 0 up, in milliseconds.
 const HOLD_UP: Millis = 100;
+
+impl Connection {
+    /// The outbox is about to be taken. Who took long for the last one and has
+    /// filled another stays stalled, or it would hold others up again and again.
+    pub(super) fn note_taken(&mut self, now: Millis) {
+        let since = now.saturating_sub(std::mem::replace(&mut self.taken, now));
+        self.stalled &= self.outbox.len() >= SOFT_LIMIT && since >= HOLD_UP;
+    }
+}
 
 impl Peers {
     /// The publisher stops reading until the receiver's outbox is taken.

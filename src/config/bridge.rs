@@ -70,7 +70,8 @@ pub struct Bridge {
     /// MQTT 5. Default: 10.
     pub max_topic_alias: u16,
     /// `bridge_receive_maximum`: how many messages of QoS 1 and 2 the other broker
-    /// may have in flight to this one, with MQTT 5, at least 1. Default: no limit.
+    /// may have in flight to this one, with MQTT 5, at least 1. Default:
+    /// `max_inflight_messages`.
     pub receive_maximum: Option<u16>,
     /// `bridge_session_expiry_interval` in seconds, with MQTT 5; `u32::MAX` is for
     /// ever. Default: for ever, and 0 with `cleansession`, as before MQTT 5.

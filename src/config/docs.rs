@@ -139,7 +139,7 @@ static DOCS: &[(&str, &str, &str)] = &[
     ("bridge_outgoing_retain", FLAG, "Whether messages leave with their retain flag."),
     ("bridge_protocol_version", "mqttv31 | mqttv311 | mqttv50", "The version of MQTT towards the other broker."),
     ("bridge_psk", "HEX", "The key of `bridge_identity`."),
-    ("bridge_receive_maximum", "COUNT", "How many messages of QoS 1 and 2 the other broker may have in flight to this one, with MQTT 5. Without it: as many as it likes; from here to there it is `max_inflight_messages`."),
+    ("bridge_receive_maximum", "COUNT", "How many messages of QoS 1 and 2 the other broker may have in flight to this one, with MQTT 5. Without it: `max_inflight_messages`."),
     ("bridge_reload_type", "lazy | immediate", "Whether a changed bridge waits for its next connection or connects anew at once."),
     ("bridge_require_ocsp", FLAG, "Whether the other broker must prove that its certificate is not revoked."),
     ("bridge_session_expiry_interval", "SECONDS", "How long the other broker keeps the session, with MQTT 5; `0xFFFFFFFF` is for ever. Without it for ever, or 0 with `cleansession true`."),

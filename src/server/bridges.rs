@@ -222,6 +222,10 @@ impl Home for Neighbour {
         self.hub.log(kind, text);
     }
 
+    fn window(&self) -> u16 {
+        self.hub.enter(None, |core, _| core.max_inflight_messages())
+    }
+
     fn waiting(&self, client_id: &str) -> usize {
         let waiting = self.hub.enter(None, |core, _| core.queued(client_id));
         waiting.unwrap_or(0)

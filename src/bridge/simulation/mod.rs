@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use actor::Actor;
 use broker::{Broker, Line, Random, decode};
 
-use super::hello::{self, Identity};
+use super::hello::{self, Identity, Manner};
 use super::relay::{LOCAL_VERSION, Outputs, Relay, Remote};
 use super::topics::Topics;
 use crate::broker::Policy;
@@ -192,7 +192,12 @@ impl Simulation {
         let [near_broker, far_broker] = &mut self.brokers;
         self.stage = match std::mem::replace(&mut self.stage, Stage::Apart) {
             Stage::Apart => {
-                let options = hello::to_remote(&self.bridge, &self.identity, true);
+                let options = hello::to_remote(
+                    &self.bridge,
+                    &self.identity,
+                    Manner::of(&self.bridge),
+                    u16::MAX,
+                );
                 let far = far_broker.connect(Policy::default(), &options.packet());
                 Stage::Greeting { far }
             }
@@ -202,7 +207,7 @@ impl Simulation {
                     let Packet::ConnAck(ack) = decode(&bytes, far.version) else {
                         panic!("something else than CONNACK");
                     };
-                    if super::joining::is_lost(far.version, &ack) {
+                    if hello::has_forgotten(&self.bridge, ack.session_present) {
                         near_broker
                             .core
                             .forget_received(near_broker.now, &self.identity.local);
@@ -224,7 +229,7 @@ impl Simulation {
             } => match near.next() {
                 None => Stage::Joining { far, near, limits },
                 Some(_) => {
-                    let mut relay = Relay::new(self.topics.clone(), limits);
+                    let mut relay = Relay::new(self.topics.clone(), limits, true);
                     let (local, remote) =
                         (self.topics.local_filters(), self.topics.remote_filters());
                     near.put(&hello::subscribe(1, &local, RetainHandling::IfNew));

@@ -65,6 +65,26 @@ fn a_stalled_receiver_loses_qos_0_and_holds_nobody_up() {
 }
 
 #[test]
+fn who_stays_slow_holds_others_up_only_once() {
+    let (mut world, publisher, client) = pair();
+    flood(&mut world, publisher, 70);
+    assert!(is_paused(&mut world, publisher));
+    for _ in 0..5 {
+        world.pass(1000);
+        assert!(!world.take(client).unwrap().bytes.is_empty());
+        flood(&mut world, publisher, 100);
+        assert!(!is_paused(&mut world, publisher));
+    }
+    world.pass(1000);
+    world.take(client);
+    flood(&mut world, publisher, 70);
+    world.take(client);
+    flood(&mut world, publisher, 70);
+    assert!(is_paused(&mut world, publisher), "it is fast again");
+    world.check();
+}
+
+#[test]
 fn the_time_of_a_receiver_counts_from_the_first_that_waits() {
     let (mut world, publisher, client) = pair();
     for _ in 0..10 {

@@ -22,7 +22,7 @@ use crate::common::power::{Random, number};
 use crate::common::raw::{Connect, Raw};
 use crate::common::{Program, oracle_differs};
 use crate::far::{Far, connected};
-use clients::{Publisher, Received, Subscriber, publish_last};
+use clients::{Publisher, Received, Subscriber, next, publish_last};
 use link::{Direction, Link};
 use scene::{Scene, Side};
 
@@ -280,6 +280,9 @@ impl Brokers<'_> {
         let port = self.scene.port(Side::Near);
         let (mut watch, _) = Raw::client(port, &Connect::new("watch-queue"));
         watch.subscribe("$SYS/broker/connection/near/messages/queued", 0);
-        while watch.packet().last() != Some(&b'0') {}
+        while !next(&mut watch)
+            .expect("a broker that lives")
+            .ends_with(b"queued0")
+        {}
     }
 }
