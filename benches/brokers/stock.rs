@@ -141,7 +141,7 @@ fn stripped_size(program: &Program) -> Option<f64> {
     let copy = NamedTempFile::new().ok()?;
     let mut strip = Command::new("strip");
     let status = strip.arg("-o").arg(copy.path()).arg(&program.path).status();
-    status.ok().filter(|status| status.success())?;
+    status.ok().filter(std::process::ExitStatus::success)?;
     Some(fs::metadata(copy.path()).ok()?.len() as f64)
 }
 

@@ -9,8 +9,7 @@ use std::{
 use mio::{Events, Poll, Token};
 
 use crate::{
-    connection::{Connection, Greeted},
-    layer::Transport,
+    connection::Connection,
     wire::{Packet, Stamp, Template},
 };
 
@@ -18,6 +17,7 @@ use crate::{
 const WINDOW: u64 = 16;
 /// Bytes of payload of each message.
 const PAYLOAD: usize = 64;
+const BUFFER: usize = 64 * 1024;
 
 pub(crate) struct Load {
     poll: Poll,
@@ -41,10 +41,9 @@ impl Load {
         let publishers = (0..publishers).map(|index| {
             let client = format!("publisher-{index}");
             let token = Token(index);
-            let greeted = Greeted::open(port, Transport::Tcp, &client, None)?;
             Ok(Publisher {
-                connection: greeted.join(poll.registry(), token)?,
-                template: Template::new(&format!("bench/{index}"), 1, 1, PAYLOAD),
+                connection: Connection::open(port, &client, poll.registry(), token)?,
+                template: Template::new(&format!("bench/{index}"), 1, PAYLOAD),
                 sent: 0,
                 acknowledged: 0,
             })
@@ -53,7 +52,7 @@ impl Load {
             publishers: publishers.collect::<io::Result<_>>()?,
             poll,
             events: Events::with_capacity(256),
-            buffer: Vec::new(),
+            buffer: vec![0; BUFFER],
             acknowledged: 0,
         })
     }
@@ -102,7 +101,7 @@ impl Load {
             for _ in 0..room.min(left) {
                 let stamp = Stamp {
                     publisher: 0,
-                    sequence: publisher.sent as u32,
+                    sequence: publisher.sent,
                     sent: 0,
                 };
                 publisher.template.append(stamp, publisher.connection.out());

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use super::topics::Topics;
 use crate::codec::{
-    Ack, AckKind, DecodeError, Disconnect, Packet, Properties, Property, Publish, QoS, ReasonCode,
-    SubAck, Version,
+    Ack, AckKind, DecodeError, Disconnect, ORIGIN, Packet, Properties, Property, Publish, QoS,
+    ReasonCode, SubAck, Version,
 };
 use crate::property;
 use crate::session::aliases;
@@ -24,6 +24,8 @@ pub(super) struct Remote {
     pub(super) retain: bool,
     /// Topic aliases that it may use.
     pub(super) topic_alias_maximum: u16,
+    /// Whether it is a broker of ours, which knows what a stamp is.
+    pub(super) is_ours: bool,
 }
 
 /// Why the connection cannot go on.
@@ -120,6 +122,9 @@ impl Relay {
         };
         let mut sent = publish.clone();
         sent.topic = &topic;
+        if !self.remote.is_ours {
+            sent.properties = without_stamp(&publish.properties);
+        }
         sent.retain &= self.remote.retain;
         let size = sent.encoded_len(self.remote.version);
         if topic.len() > usize::from(u16::MAX) || size > self.remote.maximum_packet_size {
@@ -302,6 +307,18 @@ fn answer(kind: AckKind, packet_id: u16, version: Version, out: &mut Vec<u8>) {
         properties: Properties::new(),
     };
     Packet::Ack(kind, ack).encode(version, out);
+}
+
+/// The properties without what says where the message was published: the
+/// subscribers of another broker would see it.
+fn without_stamp<'a>(properties: &Properties<'a>) -> Properties<'a> {
+    let mut kept = Properties::new();
+    for property in properties.iter() {
+        if !matches!(property, Property::UserProperty(ORIGIN, _)) {
+            kept.push(property);
+        }
+    }
+    kept
 }
 
 /// The properties without those that belong to the other connection.

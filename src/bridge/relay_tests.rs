@@ -52,6 +52,7 @@ fn remote(version: Version) -> Remote {
         maximum_qos: QoS::ExactlyOnce,
         retain: true,
         topic_alias_maximum: 2,
+        is_ours: false,
     }
 }
 
@@ -475,4 +476,45 @@ fn it_is_ready_when_both_brokers_have_granted() {
     assert!(world.relay.is_ready());
     assert_eq!(world.relay.warnings.len(), 1);
     assert!(world.relay.warnings[0].contains("'in/b'"));
+}
+
+#[test]
+fn a_stamp_goes_to_brokers_that_know_it_only() {
+    for is_ours in [true, false] {
+        let mut world = World::new(Remote {
+            is_ours,
+            ..remote(Version::V5)
+        });
+        let properties = [("mine", "1"), (ORIGIN, "1.2.3")]
+            .map(|(name, value)| Property::UserProperty(name, value))
+            .into_iter()
+            .fold(Properties::new(), Properties::with);
+        let message = Publish {
+            properties,
+            ..publish("out/a", QoS::AtMostOnce, 0)
+        };
+        let mut out = Outputs {
+            local: &mut world.local,
+            remote: &mut world.remote,
+        };
+        let passed = world.relay.outward(Packet::Publish(message), &mut out);
+        passed.unwrap();
+        let frame = Frame::split(&world.remote, usize::MAX).unwrap().unwrap();
+        let Ok(Packet::Publish(sent)) = Packet::decode(frame, Version::V5, Side::Client) else {
+            panic!("no PUBLISH");
+        };
+        let user = sent
+            .properties
+            .iter()
+            .filter_map(|property| match property {
+                Property::UserProperty(name, _) => Some(name.to_owned()),
+                _ => None,
+            });
+        let expected: &[&str] = if is_ours {
+            &["mine", ORIGIN]
+        } else {
+            &["mine"]
+        };
+        assert_eq!(user.collect::<Vec<_>>(), expected);
+    }
 }

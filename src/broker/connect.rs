@@ -356,6 +356,7 @@ impl Core {
             assigned,
             keep_alive: server_keep_alive,
             session_expiry: granted,
+            is_bridge,
             method,
             data: match decision {
                 Decision::Proven(data) => data,
@@ -401,6 +402,9 @@ impl Core {
             }
             if let Some(data) = granted.data {
                 properties.push(Property::AuthenticationData(data));
+            }
+            if granted.is_bridge {
+                properties.push(Property::UserProperty(BRIDGE, ""));
             }
             if policy.max_qos < 2 {
                 properties.push(Property::MaximumQoS(policy.max_qos));
@@ -463,6 +467,8 @@ struct Granted<'a> {
     assigned: Option<&'a str>,
     keep_alive: Option<u16>,
     session_expiry: Option<u32>,
+    /// It is a bridge, and shall know that this broker is one of ours.
+    is_bridge: bool,
     /// The authentication method that let it in, and its last data.
     method: Option<&'a str>,
     data: Option<&'a [u8]>,

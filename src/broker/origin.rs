@@ -12,7 +12,8 @@
 //!
 //! A bridge is a connection of a bridge of this broker, or a client of MQTT 5
 //! whose CONNECT has the user property [`BRIDGE`]. Nobody else sees the stamp:
-//! subscribers get the properties that the publisher sent. If a client makes up
+//! subscribers get the properties that the publisher sent, and our bridges take
+//! it off for brokers whose CONNACK doesn't have that property. If a client makes up
 //! the property itself, it travels like any other, and counts for nothing.
 //!
 //! A retained message is stamped when it is published, or when a bridge first
@@ -39,11 +40,8 @@ use super::Core;
 use super::publication::{MessageProperties, Publication};
 #[cfg(doc)]
 use crate::codec::BRIDGE;
-use crate::codec::{Properties, Property};
+use crate::codec::{ORIGIN, Properties, Property};
 use crate::store::Record;
-
-/// The user property that carries a stamp.
-const ORIGIN: &str = "moustique-origin";
 
 /// How many stamps are remembered.
 const WINDOW: usize = 65_536;

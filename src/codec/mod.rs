@@ -22,9 +22,9 @@ mod wire;
 
 pub use error::{DecodeError, ReasonCode, RefusedConnect};
 pub use packet::{
-    Ack, AckKind, Auth, BRIDGE, ConnAck, Connect, Disconnect, Packet, Publish, QoS, RetainHandling,
-    Side, SubAck, Subscribe, SubscriptionOptions, SubscriptionRequest, UnsubAck, Unsubscribe,
-    Version, Will,
+    Ack, AckKind, Auth, BRIDGE, ConnAck, Connect, Disconnect, ORIGIN, Packet, Publish, QoS,
+    RetainHandling, Side, SubAck, Subscribe, SubscriptionOptions, SubscriptionRequest, UnsubAck,
+    Unsubscribe, Version, Will,
 };
 pub use property::{Context, Properties, Property};
 pub use wire::{Frame, MAX_REMAINING_LENGTH, write_var_int};

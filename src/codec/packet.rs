@@ -85,9 +85,13 @@ pub enum Packet<'a> {
 }
 
 /// The user property of CONNECT by which our bridges introduce themselves in
-/// MQTT 5, where the bit of [`Connect::bridge`] does not exist. Its value says
-/// nothing.
+/// MQTT 5, where the bit of [`Connect::bridge`] does not exist, and of CONNACK by
+/// which our brokers answer that they are ours. Its value says nothing.
 pub const BRIDGE: &str = "moustique-bridge";
+
+/// The user property of PUBLISH by which brokers of ours tell each other where a
+/// message was published.
+pub const ORIGIN: &str = "moustique-origin";
 
 /// CONNECT (3.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
