@@ -140,11 +140,12 @@ impl Broker {
         self.end(Signal::SIGKILL)
     }
 
-    /// As [`Broker::kill`], with a signal that ends it.
+    /// As [`Broker::kill`], with a signal that ends it, perhaps after it has
+    /// stored what it has.
     pub(crate) fn end(mut self, signal: Signal) -> Setup {
         let process = self.process.take().expect("the broker runs");
         process.send(signal);
-        process.wait_end();
+        process.wait_end_within(12 * TIMEOUT);
         Setup {
             dir: Arc::clone(&self.dir),
             port: self.port,

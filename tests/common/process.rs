@@ -78,7 +78,11 @@ impl Process {
     }
 
     pub(crate) fn wait_end(&self) {
-        let ended = self.status.wait(TIMEOUT, |status| *status);
+        self.wait_end_within(TIMEOUT);
+    }
+
+    pub(crate) fn wait_end_within(&self, limit: Duration) {
+        let ended = self.status.wait(limit, |status| *status);
         assert!(ended.is_some(), "{} goes on running", self.what);
     }
 
