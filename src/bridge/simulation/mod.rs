@@ -207,7 +207,7 @@ impl Simulation {
                     let Packet::ConnAck(ack) = decode(&bytes, far.version) else {
                         panic!("something else than CONNACK");
                     };
-                    if hello::has_forgotten(&self.bridge, ack.session_present) {
+                    if self.bridge.cleansession || super::joining::is_lost(far.version, &ack) {
                         near_broker
                             .core
                             .forget_received(near_broker.now, &self.identity.local);
