@@ -213,12 +213,6 @@ pub(super) fn version(bridge: &Bridge) -> Version {
     }
 }
 
-/// Whether the other broker begins to count its messages anew. MQTT 3.1 doesn't
-/// tell it; there a session is gone for certain only if the bridge wanted that.
-pub(super) fn has_forgotten(bridge: &Bridge, session_present: bool) -> bool {
-    !session_present && (bridge.cleansession || version(bridge) != Version::V31)
-}
-
 /// What the CONNACK of the other broker says about it, and the configuration.
 pub(super) fn limits(bridge: &Bridge, promised: &Properties<'_>) -> Remote {
     let largest = MAX_REMAINING_LENGTH + 5;

@@ -109,10 +109,10 @@ impl Joining {
             }
         };
         self.manner.was_answered();
-        if hello::has_forgotten(&self.bridge, ack.session_present) {
+        let limits = hello::limits(&self.bridge, &ack.properties);
+        if self.bridge.cleansession || is_lost(limits.version, &ack) {
             self.home.forget_received(&self.identity.local);
         }
-        let limits = hello::limits(&self.bridge, &ack.properties);
         let window = property!(ack.properties, ReceiveMaximum).unwrap_or(u16::MAX);
         let is_clean = hello::local_is_clean(&self.bridge);
         let (local, welcome) = self.open_local(is_clean, window).await?;
@@ -206,6 +206,12 @@ impl Joining {
         let ack = ack.map_err(|error| format!("this broker did not let it in: {error}"))?;
         Ok((wire, ack))
     }
+}
+
+/// Whether the other broker has no session of an earlier connection. MQTT 3.1
+/// doesn't tell, and mostly it has.
+pub(super) fn is_lost(version: Version, ack: &ConnAck<'_>) -> bool {
+    !ack.session_present && version != Version::V31
 }
 
 /// Sends CONNECT and awaits CONNACK.
