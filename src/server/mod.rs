@@ -273,7 +273,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Runs on threads of its own, one for each core.
+    /// Runs on threads of its own.
     ///
     /// # Errors
     /// The system gives no threads.
@@ -357,11 +357,15 @@ impl Drop for Running {
     }
 }
 
-/// A worker for each core; on a single one, no threads beside it.
+/// A worker for every two cores; on a single one, no threads beside it. The other
+/// half has the system's part of the work to do, and the clients that are on this
+/// machine; more workers mostly wait for each other at the core.
 fn runtime() -> Result<Runtime, StartError> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut builder = if cores > 1 {
-        tokio::runtime::Builder::new_multi_thread()
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(cores.div_ceil(2));
+        builder
     } else {
         tokio::runtime::Builder::new_current_thread()
     };
