@@ -58,6 +58,34 @@ fn a_bridge_speaks_tls_and_shows_its_certificate() {
 }
 
 #[test]
+fn whom_to_trust_and_which_ciphers_may_be_told_in_every_way() {
+    let setup = Setup::new();
+    let ca = Ca::new(setup.path("").as_path(), "an authority");
+    let server = ca.issue(&["localhost", "127.0.0.1"]);
+    let trusted = setup.path("trusted");
+    std::fs::create_dir(&trusted).expect("a directory");
+    std::fs::copy(&ca.file, trusted.join("ca.crt")).expect("a copy");
+    let (far_broker, port) = far(Far::Ours, setup, &server.lines());
+    let trusted = trusted.display();
+    for lines in [
+        format!("bridge_capath {trusted}\nbridge_tls_version tlsv1.3\n"),
+        format!(
+            "bridge_capath {trusted}\nbridge_ciphers ECDHE-ECDSA-AES128-GCM-SHA256\n\
+             bridge_ciphers_tls1.3 TLS_AES_128_GCM_SHA256\n"
+        ),
+    ] {
+        let near = Broker::start(&conf(port, &format!("{TOPICS}{lines}")));
+        connected(&near);
+        passes(&near, &far_broker);
+    }
+    // The system trusts no authority of a test.
+    let lines = format!("{TOPICS}bridge_tls_use_os_certs true\n");
+    let near = Broker::start(&conf(port, &lines));
+    near.process().stderr.wait_for("next attempt in");
+    assert!(near.log().contains("certificate"), "the log says why");
+}
+
+#[test]
 fn a_certificate_for_another_name_is_refused_unless_told_otherwise() {
     let setup = Setup::new();
     let ca = Ca::new(setup.path("").as_path(), "an authority");
