@@ -6,6 +6,7 @@ use crate::common::process::run;
 use crate::common::raw::{Connect, Raw};
 use crate::common::{Program, TIMEOUT};
 use crate::{command, start};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 fn with_users(lines: &str) -> Broker {
     let setup = Setup::new();
@@ -24,12 +25,15 @@ fn with_users(lines: &str) -> Broker {
 
 /// Whether a client is let in; rumqttd closes on all others without a word.
 fn enters(broker: &Broker, version: u8, user: Option<&str>, password: Option<&str>) -> bool {
+    // rumqttd may close on a client whose identifier left a moment ago.
+    static GUESTS: AtomicU32 = AtomicU32::new(0);
+    let id = format!("guest{}", GUESTS.fetch_add(1, Ordering::Relaxed));
     let mut raw = Raw::open(broker.port);
     let connect = Connect {
         version,
         user,
         password,
-        ..Connect::new("guest")
+        ..Connect::new(&id)
     };
     raw.send(&connect.bytes());
     let answer = raw.packet_or_end(TIMEOUT).expect("an answer or the end");
