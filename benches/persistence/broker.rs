@@ -113,10 +113,11 @@ fn launch(program: &Path, directory: &Path) -> io::Result<Child> {
 }
 
 fn connect(client: &str, clean: bool) -> Vec<u8> {
-    let mut packet = crate::wire::connect(client);
-    // Clean session is a bit of the connect flags, behind name and level.
-    packet[9] = if clean { 2 } else { 0 };
-    packet
+    if clean {
+        crate::wire::connect(client, None)
+    } else {
+        crate::wire::connect_lasting(client)
+    }
 }
 
 /// A running broker. Dropping it ends it, also when the benchmark panics.
@@ -164,7 +165,7 @@ impl Broker {
     /// It subscribes to everything at QoS 1, and leaves.
     pub(crate) fn leave_a_session(&mut self) -> io::Result<()> {
         let mut stream = self.return_of_the_absent()?;
-        stream.write_all(&crate::wire::subscribe("bench/#", 1))?;
+        stream.write_all(&crate::wire::subscribe(["bench/#"], 1))?;
         let mut answer = [0; 5];
         stream.read_exact(&mut answer)?;
         stream.write_all(&crate::wire::DISCONNECT)

@@ -9,7 +9,8 @@ use std::{
 use mio::{Events, Poll, Token};
 
 use crate::{
-    connection::Connection,
+    connection::{Connection, Greeted},
+    layer::Transport,
     wire::{Packet, Stamp, Template},
 };
 
@@ -17,7 +18,6 @@ use crate::{
 const WINDOW: u64 = 16;
 /// Bytes of payload of each message.
 const PAYLOAD: usize = 64;
-const BUFFER: usize = 64 * 1024;
 
 pub(crate) struct Load {
     poll: Poll,
@@ -41,9 +41,10 @@ impl Load {
         let publishers = (0..publishers).map(|index| {
             let client = format!("publisher-{index}");
             let token = Token(index);
+            let greeted = Greeted::open(port, Transport::Tcp, &client, None)?;
             Ok(Publisher {
-                connection: Connection::open(port, &client, poll.registry(), token)?,
-                template: Template::new(&format!("bench/{index}"), 1, PAYLOAD),
+                connection: greeted.join(poll.registry(), token)?,
+                template: Template::new(&format!("bench/{index}"), 1, 1, PAYLOAD),
                 sent: 0,
                 acknowledged: 0,
             })
@@ -52,7 +53,7 @@ impl Load {
             publishers: publishers.collect::<io::Result<_>>()?,
             poll,
             events: Events::with_capacity(256),
-            buffer: vec![0; BUFFER],
+            buffer: Vec::new(),
             acknowledged: 0,
         })
     }
@@ -101,7 +102,7 @@ impl Load {
             for _ in 0..room.min(left) {
                 let stamp = Stamp {
                     publisher: 0,
-                    sequence: publisher.sent,
+                    sequence: publisher.sent as u32,
                     sent: 0,
                 };
                 publisher.template.append(stamp, publisher.connection.out());

@@ -16,10 +16,17 @@
 //! the variable `MQTT_BROKER` names it. Linux only: the figures come from `/proc`.
 
 mod broker;
+#[allow(dead_code, reason = "the other benchmark uses more of it")]
+#[path = "../brokers/connection.rs"]
 mod connection;
+#[allow(dead_code, reason = "the other benchmark uses more of it")]
+#[path = "../brokers/layer.rs"]
+mod layer;
 mod load;
 mod recovery;
 mod throughput;
+#[allow(dead_code, reason = "the other benchmark uses more of it")]
+#[path = "../brokers/wire.rs"]
 mod wire;
 mod year;
 
