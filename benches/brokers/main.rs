@@ -81,10 +81,6 @@ fn compare(row: &Row, programs: &[Program], arguments: &Arguments) -> io::Result
     }
     let names = contenders.iter().map(|contender| contender.name.as_str());
     let mut series: Vec<_> = names.map(Series::new).collect();
-    let bystanders = contenders
-        .iter()
-        .map(|contender| Bystanders::connect(row, contender.port))
-        .collect::<io::Result<Vec<_>>>()?;
     for round in 0..arguments.rounds {
         for turn in 0..contenders.len() {
             // Nobody always runs first, or always behind the same neighbour's mess.
@@ -92,7 +88,6 @@ fn compare(row: &Row, programs: &[Program], arguments: &Arguments) -> io::Result
             take_turn(row, &contenders[index], &mut series[index], arguments);
         }
     }
-    drop(bystanders);
     series.extend(absent);
     Ok(series)
 }
@@ -103,7 +98,11 @@ fn take_turn(row: &Row, contender: &Contender, series: &mut Series, arguments: &
     if series.failure.is_some() {
         return;
     }
-    match round::run(row, contender, arguments.seconds) {
+    // With those of all contenders at once, the files that this process may have
+    // open would not be enough for the largest rows.
+    let round = Bystanders::connect(row, contender.port)
+        .and_then(|_bystanders| round::run(row, contender, arguments.seconds));
+    match round {
         Ok(sample) => series.samples.push(sample),
         Err(error) => series.failure = Some(error.to_string()),
     }

@@ -522,7 +522,7 @@ fn stored_will(will: &crate::codec::Will<'_>, policy: &Policy) -> Will {
             topic: policy.mounted(will.topic).into(),
             weight: None,
             payload: bytes::Bytes::copy_from_slice(will.payload),
-            properties: bytes::Bytes::copy_from_slice(&properties.kept),
+            properties: (&*properties.kept).into(),
             qos: will.qos,
             retain: will.retain,
             expires: None,

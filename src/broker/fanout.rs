@@ -90,7 +90,7 @@ impl<'a> Fanout<'a> {
         };
         if self.shared.is_none() {
             let ledger = self.ledger.as_ref();
-            let publication = self.publication(OVERHEAD, |part| batch.share(part, ledger));
+            let publication = self.publication(0, |part| batch.share(part, ledger));
             self.shared = Some(Arc::new(publication));
         }
         self.shared.clone().unwrap_or_else(|| self.detached())
@@ -115,29 +115,29 @@ impl<'a> Fanout<'a> {
         if let Some(detached) = &self.detached {
             return Arc::clone(detached);
         }
-        let own = self.topic.len() + self.payload.len() + self.properties.kept.len();
-        let detached = Arc::new(self.publication(OVERHEAD + own, Bytes::copy_from_slice));
+        let own = self.topic.len() + self.payload.len();
+        let detached = Arc::new(self.publication(own, Bytes::copy_from_slice));
         self.detached = Some(Arc::clone(&detached));
         detached
     }
 
-    fn publication(&self, weight: usize, keep: impl Fn(&[u8]) -> Bytes) -> Publication {
-        let keep = |part: &[u8]| {
-            if part.is_empty() {
-                Bytes::new()
-            } else {
-                keep(part)
-            }
-        };
+    /// `own`: the bytes of topic and payload that are its own.
+    fn publication(&self, own: usize, keep: impl Fn(&[u8]) -> Bytes) -> Publication {
         Publication {
             topic: Arc::clone(self.topic),
-            payload: keep(self.payload),
-            properties: keep(&self.properties.kept),
+            payload: match self.payload {
+                [] => Bytes::new(),
+                payload => keep(payload),
+            },
+            properties: (&*self.properties.kept).into(),
             qos: self.qos,
             retain: self.retain,
             expires: self.expires,
             stamp: Stamp::kept(self.stamp),
-            weight: self.ledger.as_ref().map(|ledger| ledger.weigh(weight)),
+            weight: self
+                .ledger
+                .as_ref()
+                .map(|ledger| ledger.weigh(OVERHEAD + own + self.properties.kept.len())),
         }
     }
 

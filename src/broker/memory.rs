@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::fanout::Fanout;
+use super::routes::{Route, Target};
 use super::session::SessionId;
-use super::subscriptions::{Route, Target};
 use super::{Core, Refusal};
 use crate::codec::QoS;
 use crate::config::LogType;

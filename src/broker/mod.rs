@@ -22,7 +22,8 @@
 //! | `pressure.rs` | publishers that wait for a full receiver |
 //! | `memory.rs` | what is held for clients, and `memory_limit` |
 //! | `subscribe.rs` | SUBSCRIBE and UNSUBSCRIBE |
-//! | `subscriptions.rs` | who is interested in what; routes |
+//! | `subscriptions.rs` | who is interested in what |
+//! | `routes.rs` | who gets the messages of a topic, remembered |
 //! | `retained.rs` | the last message of each topic |
 //! | `session.rs`, `connection.rs`, `publication.rs` | what the names say |
 //! | `bridge.rs` | what a bridge of this broker asks for beside its connection |
@@ -52,6 +53,7 @@ mod refusal;
 mod reload;
 mod restore;
 mod retained;
+mod routes;
 mod session;
 mod settings;
 mod stats;

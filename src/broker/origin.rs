@@ -88,9 +88,9 @@ impl Stamp {
     }
 
     /// Properties as they are stored: behind the stamp, if there is one.
-    pub(super) fn store(stamp: Option<&Self>, properties: &bytes::Bytes) -> bytes::Bytes {
+    pub(super) fn store(stamp: Option<&Self>, properties: &[u8]) -> bytes::Bytes {
         let Some(stamp) = stamp else {
-            return properties.clone();
+            return bytes::Bytes::copy_from_slice(properties);
         };
         let mut stored = Vec::with_capacity(Self::LENGTH + properties.len());
         stored.push(Self::MARK);
@@ -102,7 +102,7 @@ impl Stamp {
     }
 
     /// Takes stored properties apart.
-    pub(super) fn restore(stored: &bytes::Bytes) -> (Option<Self>, bytes::Bytes) {
+    pub(super) fn restore(stored: &[u8]) -> (Option<Self>, &[u8]) {
         fn array<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
             bytes.first_chunk().copied()
         }
@@ -115,8 +115,8 @@ impl Stamp {
             })
         };
         match stamp() {
-            Some(stamp) => (Some(stamp), stored.slice(Self::LENGTH..)),
-            None => (None, stored.clone()),
+            Some(stamp) => (Some(stamp), &stored[Self::LENGTH..]),
+            None => (None, stored),
         }
     }
 }
@@ -281,7 +281,6 @@ fn hash(topic: &str) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
 
     const STAMP: Stamp = Stamp {
         origin: 0xFEDC_BA98_7654_3210,
@@ -302,10 +301,10 @@ mod tests {
     fn a_stored_stamp_stands_before_the_properties() {
         let mut encoded = Vec::new();
         Property::ContentType("text").encode(&mut encoded);
-        for properties in [Bytes::new(), encoded.into()] {
-            let stored = Stamp::store(Some(&STAMP), &properties);
-            assert_eq!(Stamp::restore(&stored), (Some(STAMP), properties.clone()));
-            let stored = Stamp::store(None, &properties);
+        for properties in [&[][..], &encoded] {
+            let stored = Stamp::store(Some(&STAMP), properties);
+            assert_eq!(Stamp::restore(&stored), (Some(STAMP), properties));
+            let stored = Stamp::store(None, properties);
             assert_eq!(Stamp::restore(&stored), (None, properties));
         }
     }

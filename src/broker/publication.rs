@@ -17,7 +17,7 @@ pub(super) struct Publication {
     pub(super) topic: Arc<str>,
     pub(super) payload: Bytes,
     /// The properties that travel with the message, encoded, without expiry.
-    pub(super) properties: Bytes,
+    pub(super) properties: Box<[u8]>,
     pub(super) qos: QoS,
     pub(super) retain: bool,
     /// When the message expires (3.3.2.3.3).

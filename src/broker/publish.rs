@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
 use super::batch::Batch;
 use super::connection::ConnectionId;
 use super::denial::{Attempt, Denied, Explanation};
 use super::fanout::{Fanout, Frames};
 use super::publication::MessageProperties;
+use super::routes::Route;
 use super::session::{Session, SessionId, Source, Will};
-use super::subscriptions::Route;
 use super::{Core, Refusal};
 use crate::codec::{AckKind, Frame, Publish, QoS, ReasonCode};
 use crate::config::LogType;
@@ -427,12 +429,9 @@ impl Core {
     }
 }
 
-/// Tells one message from another with the same packet identifier (FNV-1a; a
+/// Tells one message from another with the same packet identifier (XXH3; a
 /// collision only means that a peer's mistake isn't noticed). The topic is the
 /// one that an alias stands for: a repeat spells it out.
 fn fingerprint(topic: &str, payload: &[u8]) -> u64 {
-    let bytes = topic.bytes().chain([0]).chain(payload.iter().copied());
-    bytes.fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
-    })
+    xxh3_64_with_seed(payload, xxh3_64(topic.as_bytes()))
 }

@@ -214,7 +214,7 @@ impl Core {
         Publication {
             topic: Arc::clone(&stored.topic),
             payload: stored.payload.clone(),
-            properties,
+            properties: properties.into(),
             qos: stored.qos,
             retain: stored.retain,
             expires: stored.expires.map(|at| self.peers.instant(at)),

@@ -1,18 +1,15 @@
-//! Who is interested in what: subscriptions, shared groups, and the cache of
-//! routes from topic names to those who are.
+//! Who is interested in what: subscriptions and shared groups.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::publication::Ids;
+use super::routes::{Route, Routes, Target};
 use super::session::SessionId;
 use crate::codec::{QoS, SubscriptionOptions};
 use crate::topic::{NodeId, Subscription, Tree, Vacant};
-
-/// What the remembered routes may weigh in bytes, roughly. Beyond that the
-/// cache starts anew. Clients choose how long topics are and how many
-/// subscriptions match them, so the number of routes would be no bound.
-const CACHE_SIZE: usize = 32 * 1024 * 1024;
 
 /// The rank of a member of a shared group that can have a message at once.
 pub(super) const BEST: u8 = 3;
@@ -23,40 +20,6 @@ pub(super) enum SubscriptionKey {
     Plain(NodeId),
     /// The number of a shared group.
     Shared(u32),
-}
-
-/// A topic name and all who get its messages.
-#[derive(Debug)]
-pub(super) struct Route {
-    pub(super) topic: Arc<str>,
-    pub(super) targets: Box<[Target]>,
-    /// Shared groups; a member is chosen for each message.
-    pub(super) groups: Box<[u32]>,
-    /// Whether any of them may be a bridge that gets stamps.
-    pub(super) reaches_bridge: bool,
-    generation: u64,
-}
-
-impl Route {
-    /// Whether nobody gets its messages.
-    pub(super) fn is_empty(&self) -> bool {
-        self.targets.is_empty() && self.groups.is_empty()
-    }
-
-    /// About how many bytes it takes in the cache.
-    fn weight(&self) -> usize {
-        256 + self.topic.len() + size_of_val(&*self.targets) + size_of_val(&*self.groups)
-    }
-}
-
-/// One subscription that matches a topic.
-#[derive(Clone, Debug)]
-pub(super) struct Target {
-    pub(super) session: SessionId,
-    pub(super) qos: QoS,
-    pub(super) no_local: bool,
-    pub(super) retain_as_published: bool,
-    pub(super) ids: Ids,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -78,11 +41,14 @@ impl Subscriber {
     }
 }
 
+/// Most filters are those of one session only, which costs no allocation.
+type Subscribers = SmallVec<[Subscriber; 1]>;
+
 /// What a filter's node holds.
 #[derive(Debug, Default)]
 struct Interest {
     /// Sorted by session.
-    plain: Vec<Subscriber>,
+    plain: Subscribers,
     groups: Vec<u32>,
 }
 
@@ -96,7 +62,7 @@ impl Vacant for Interest {
 struct Group {
     name: Box<str>,
     node: NodeId,
-    members: Vec<Subscriber>,
+    members: Subscribers,
     /// Whose turn it is.
     next: usize,
 }
@@ -109,9 +75,7 @@ pub(super) struct Subscriptions {
     /// group that is gone.
     groups: HashMap<u32, Group>,
     last_group: u32,
-    routes: hashbrown::HashMap<Arc<str>, Arc<Route>>,
-    /// What `routes` weigh.
-    cached: usize,
+    routes: Routes,
     /// Sessions of bridges that get stamps.
     bridges: HashSet<SessionId>,
     /// Counts changes; a route of an older generation is stale.
@@ -147,7 +111,7 @@ impl Subscriptions {
             let group = Group {
                 name: name.into(),
                 node,
-                members: Vec::new(),
+                members: Subscribers::new(),
                 next: 0,
             };
             self.groups.insert(self.last_group, group);
@@ -225,25 +189,14 @@ impl Subscriptions {
 
     /// All who get the messages of a topic. `merge`: one target a session.
     pub(super) fn route(&mut self, topic: &str, merge: bool) -> Arc<Route> {
-        if let Some(route) = self.routes.get(topic)
-            && route.generation == self.generation
-        {
+        if let Some(route) = self.routes.get(topic, self.generation) {
             return Arc::clone(route);
         }
         let route = Arc::new(self.resolve(topic, merge));
-        if route.is_empty() {
-            // Whether nobody wants a topic is found out soon; to remember it
-            // would cost more, above all for retained messages.
-            return route;
-        }
-        self.cached += route.weight();
-        if self.cached > CACHE_SIZE {
-            self.routes.clear();
-            self.cached = route.weight();
-        }
-        let key = Arc::clone(&route.topic);
-        if let Some(stale) = self.routes.insert(key, Arc::clone(&route)) {
-            self.cached -= stale.weight();
+        // Whether nobody wants a topic is found out soon; to remember it would
+        // cost more, above all for retained messages.
+        if !route.is_empty() {
+            self.routes.offer(&route);
         }
         route
     }
@@ -337,12 +290,10 @@ impl Subscriptions {
         self.tree.weight() + (self.count + self.shared_count) * EACH
     }
 
-    /// What the cache weighs, counted anew.
+    /// What the cache weighs.
     #[cfg(test)]
     pub(super) fn cache_weight(&self) -> usize {
-        let weight = self.routes.values().map(|route| route.weight()).sum();
-        assert_eq!(self.cached, weight);
-        weight
+        self.routes.counted_weight()
     }
 
     /// Whether nothing is left of any subscription.
@@ -374,7 +325,7 @@ impl Subscriptions {
 }
 
 /// Adds or replaces a session's entry; true if it is new.
-fn put(subscribers: &mut Vec<Subscriber>, subscriber: Subscriber) -> bool {
+fn put(subscribers: &mut Subscribers, subscriber: Subscriber) -> bool {
     match subscribers.binary_search_by_key(&subscriber.session, |other| other.session) {
         Ok(index) => {
             subscribers[index] = subscriber;
@@ -388,7 +339,7 @@ fn put(subscribers: &mut Vec<Subscriber>, subscriber: Subscriber) -> bool {
 }
 
 /// Removes a session's entry; true if there was one.
-fn take(subscribers: &mut Vec<Subscriber>, session: SessionId) -> bool {
+fn take(subscribers: &mut Subscribers, session: SessionId) -> bool {
     let found = subscribers.binary_search_by_key(&session, |other| other.session);
     found.map(|index| subscribers.remove(index)).is_ok()
 }
@@ -413,7 +364,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn remembered_routes_stay_within_their_bytes() {
+    fn a_route_is_remembered_once_and_none_to_nobody() {
         let mut subscriptions = Subscriptions::default();
         let session = SessionId {
             slot: 0,
@@ -421,25 +372,19 @@ mod tests {
         };
         let everything = Subscription::parse("#").unwrap();
         subscriptions.subscribe(session, everything, SubscriptionOptions::default(), None);
-        for round in 0..2 {
-            for number in 0..30_000 {
-                let topic = format!("{number:01000}");
-                subscriptions.route(&topic, false);
-                let known = subscriptions.routes.len();
-                assert!(subscriptions.cached >= known * 1000);
-                assert!(subscriptions.cached <= CACHE_SIZE, "{round}");
-            }
-            subscriptions.generation += 1;
-        }
-        subscriptions.routes.clear();
-        subscriptions.cached = 0;
+        let first = subscriptions.route("again", false);
+        let weight = subscriptions.cache_weight();
+        assert!(Arc::ptr_eq(&first, &subscriptions.route("again", false)));
         for _ in 0..3 {
             subscriptions.generation += 1;
             subscriptions.route("again", false);
         }
-        let weight = subscriptions.route("again", false).weight();
-        assert_eq!(subscriptions.cached, weight, "the stale one is gone");
+        assert_eq!(
+            subscriptions.cache_weight(),
+            weight,
+            "the stale one is gone"
+        );
         subscriptions.route("$nobody", false);
-        assert_eq!(subscriptions.cached, weight, "nobody's topic isn't kept");
+        assert_eq!(subscriptions.cache_weight(), weight);
     }
 }

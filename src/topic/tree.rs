@@ -11,6 +11,7 @@
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
+use smol_str::SmolStr;
 
 /// A node of a [`Tree`]; valid until the node is pruned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,7 +40,7 @@ pub struct Tree<V> {
 
 #[derive(Clone, Debug)]
 struct Node<V> {
-    level: Box<str>,
+    level: SmolStr,
     parent: u32,
     /// All children are linked in a list, for filters that ask for any.
     first_child: u32,
