@@ -3,7 +3,7 @@
 //!
 //!     cargo bench --bench persistence                          throughput and recovery
 //!     cargo bench --bench persistence -- throughput --rounds 9 --seconds 2
-//!     cargo bench --bench persistence -- recovery --messages 10000000
+//!     cargo bench --bench persistence -- recovery --alone --messages 10000000
 //!     cargo bench --bench persistence -- year --messages 50000000
 //!
 //! Throughput: QoS 1 into the session of a client that is away. All brokers of a
@@ -65,7 +65,8 @@ fn main() -> io::Result<()> {
             &[1_000_000, 5_000_000]
         };
         let given = number("messages").map(|messages| vec![messages]);
-        recovery::run(&given.unwrap_or(default.to_vec()))?;
+        let alone = matches.get_flag("alone");
+        recovery::run(&given.unwrap_or(default.to_vec()), alone)?;
     }
     if wants("year") {
         let default = if quick { 500_000 } else { 30_000_000 };
@@ -101,6 +102,12 @@ fn command() -> Command {
             "messages",
             "Messages that wait, or that go through [default: 1 and 5 million, 30 million]",
         ))
+        .arg(
+            Arg::new("alone")
+                .long("alone")
+                .action(ArgAction::SetTrue)
+                .help("Recovery without mosquitto, which needs long for many messages"),
+        )
         .arg(
             Arg::new("quick")
                 .long("quick")

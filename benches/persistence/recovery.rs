@@ -15,7 +15,8 @@ use crate::{
 
 const PUBLISHERS: usize = 16;
 
-pub(crate) fn run(counts: &[u64]) -> io::Result<()> {
+/// `alone`: without mosquitto.
+pub(crate) fn run(counts: &[u64], alone: bool) -> io::Result<()> {
     println!(
         "\n## Start with messages that wait for a client\n\n\
          | messages | broker | ended by | to CONNACK s | to the first message s | resident MiB | \
@@ -24,6 +25,9 @@ pub(crate) fn run(counts: &[u64]) -> io::Result<()> {
     );
     for &count in counts {
         for program in broker::programs()? {
+            if alone && program.name == "mosquitto" {
+                continue;
+            }
             let mut broker = program.start("interval 1")?;
             broker.leave_a_session()?;
             let mut load = Load::connect(broker.port, PUBLISHERS)?;

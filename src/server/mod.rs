@@ -378,9 +378,6 @@ fn runtime() -> Result<Runtime, StartError> {
 /// Tells of files with secrets that everybody on this machine can read, each
 /// once.
 fn warn_of_exposed_files(config: &Config, logger: &Logger) {
-    let Some(reader) = process::reader(config.user.as_deref()) else {
-        return;
-    };
     let files: BTreeSet<_> = config
         .listeners
         .iter()
@@ -389,6 +386,13 @@ fn warn_of_exposed_files(config: &Config, logger: &Logger) {
         })
         .flatten()
         .collect();
+    if files.is_empty() {
+        // To look a user up loads libraries of half a megabyte.
+        return;
+    }
+    let Some(reader) = process::reader(config.user.as_deref()) else {
+        return;
+    };
     for warning in files
         .into_iter()
         .filter_map(|file| permissions::exposure(file, &reader))
