@@ -15,7 +15,9 @@
 //! | `publish.rs` | a publication on its way in, and wills |
 //! | `origin.rs` | stamps by which bridged brokers know what came around |
 //! | `fanout.rs` | one publication while it is handed out |
-//! | `peers.rs` | the way into outboxes and queues, and acknowledgements |
+//! | `peers.rs` | sessions and connections |
+//! | `delivery.rs` | the way into outboxes and queues |
+//! | `answers.rs` | acknowledgements, and answers that wait for the store |
 //! | `journal.rs` | what must be stored, and the answers that wait for it |
 //! | `durable.rs` | what is told to the store |
 //! | `restore.rs` | the way back from the store |
@@ -32,10 +34,12 @@
 //! | `settings.rs`, `refusal.rs` | limits and rights, refusals |
 //! | `denial.rs` | rights that are denied, and how often the log hears of it |
 
+mod answers;
 mod batch;
 mod bridge;
 mod connect;
 mod connection;
+mod delivery;
 mod denial;
 mod durable;
 mod estate;

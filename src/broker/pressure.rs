@@ -2,7 +2,8 @@
 //! full, but not for long.
 
 use super::connection::{Connection, ConnectionId};
-use super::peers::{Peers, SOFT_LIMIT, urge};
+use super::delivery::SOFT_LIMIT;
+use super::peers::{Peers, urge};
 use super::session::SessionId;
 use super::timers::{Millis, Timer};
 

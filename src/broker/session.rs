@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::batch::Batch;
 use super::connection::Connection;
+use super::delivery::SOFT_LIMIT;
 use super::durable::Durable;
 use super::memory::Weight;
-use super::peers::SOFT_LIMIT;
 use super::publication::{Delivery, Publication};
 use super::settings::Policy;
 use super::subscriptions::SubscriptionKey;

@@ -13,7 +13,7 @@
 //! | file | concept |
 //! |---|---|
 //! | `record.rs` | what is kept, in the broker's terms |
-//! | `disk.rs` | the store on disk, over an embedded engine |
+//! | `disk.rs` | the store on disk, over an embedded engine; `disk/reading.rs` reads it back |
 //! | `changes.rs` | a batch of records as changes of keys and values |
 //! | `keys.rs`, `encoding.rs` | the form of keys and of values |
 //! | `opening.rs` | opening, and what happens to damaged files |

@@ -5,7 +5,7 @@ use std::io;
 
 use rustls::{AlertDescription, InvalidMessage};
 
-use super::verify::{Rejection, Why};
+use super::rejection::{Rejection, Why};
 
 /// Why a handshake, or a stream after it, failed.
 #[derive(Debug)]

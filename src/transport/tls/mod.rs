@@ -9,6 +9,7 @@
 //! | `certificate.rs` | what a certificate says |
 //! | `key.rs` | private keys, encrypted ones too |
 //! | `files.rs`, `pem.rs` | certificates and revocation lists in files |
+//! | `rejection.rs` | why a certificate isn't trusted, in words |
 //! | `failure.rs` | why there is no TLS, in words |
 //! | `psk.rs` | pre-shared keys in place of certificates; the feature `psk` |
 //! | `keylog.rs` | secrets for Wireshark |
@@ -25,6 +26,7 @@ mod psk;
 #[cfg(not(feature = "psk"))]
 #[path = "without_psk.rs"]
 mod psk;
+mod rejection;
 mod server;
 mod stream;
 mod verify;

@@ -15,7 +15,7 @@ use rustls::Connection;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
 use super::failure::{Failure, Side};
-use super::verify::take_rejection;
+use super::rejection::take_rejection;
 use crate::transport::Stream;
 
 /// What one read of the socket takes at most.

@@ -16,7 +16,6 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::sync::Arc;
 
 use rustls::crypto::{
     WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
@@ -25,7 +24,7 @@ use rustls::crypto::{
 use rustls::pki_types::{
     CertificateDer, ServerName, SubjectPublicKeyInfoDer, TrustAnchor, UnixTime,
 };
-use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 use webpki::{EndEntityCert, KeyUsage, RawPublicKeyEntity};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::{ASN1Time, CertificateRevocationList, FromDer, X509Version};
@@ -34,6 +33,7 @@ use x509_parser::x509::AlgorithmIdentifier;
 use super::Error;
 use super::certificate::{alternative_names, common_name, day, describe, parse};
 use super::files::Certificate;
+use super::rejection::{Why, reject};
 
 pub(super) type Verified<T> = Result<T, rustls::Error>;
 
@@ -62,46 +62,6 @@ impl fmt::Debug for Trust {
 pub(super) enum Usage {
     Server,
     Client,
-}
-
-/// Why a certificate was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Why {
-    Expired,
-    NotYetValid,
-    Revoked,
-    SelfSigned,
-    UnknownIssuer,
-    IssuerExpired(String),
-    BadSignature,
-    WrongName {
-        expected: String,
-        names: Vec<String>,
-    },
-    WrongPurpose,
-    NoRevocationList,
-    OldRevocationList(String),
-    /// Version 1 below a CA that isn't trusted by itself.
-    OldForm,
-    Other(String),
-}
-
-/// A certificate that was refused, as far as words go.
-#[derive(Clone, Debug)]
-pub(super) struct Rejection {
-    pub(super) certificate: String,
-    pub(super) why: Why,
-}
-
-thread_local! {
-    /// rustls carries an alert's worth of reason only; the rest waits here
-    /// for whoever drives the handshake.
-    static REJECTED: RefCell<Option<Rejection>> = const { RefCell::new(None) };
-}
-
-/// The certificate that was refused on this thread since the last question.
-pub(super) fn take_rejection() -> Option<Rejection> {
-    REJECTED.take()
 }
 
 impl Trust {
@@ -170,8 +130,7 @@ impl Trust {
             });
         checked.map_err(|why| {
             let error = why.for_peer();
-            let certificate = describe(end);
-            REJECTED.set(Some(Rejection { certificate, why }));
+            reject(describe(end), why);
             error.into()
         })
     }
@@ -312,7 +271,7 @@ impl Trust {
         Err(if known {
             Why::BadSignature
         } else {
-            Why::Other(WEAK.to_owned())
+            Why::weak()
         })
     }
 
@@ -408,9 +367,6 @@ impl Trust {
         verify_tls13_signature_with_raw_key(message, &key, signed, &self.algorithms)
     }
 }
-
-const WEAK: &str =
-    "it is signed in a way that is too weak or not known (SHA-1, MD5, RSA below 2048 bits)";
 
 /// Whether webpki cannot read it.
 fn is_old(certificate: &CertificateDer<'_>) -> bool {
@@ -548,114 +504,6 @@ fn is_name_of(common: &str, host: &str) -> bool {
     }
 }
 
-impl Why {
-    fn from_webpki(error: &webpki::Error, certificate: &X509Certificate<'_>) -> Self {
-        use webpki::Error as E;
-        match error {
-            E::CertExpired { .. } => Self::Expired,
-            E::CertNotValidYet { .. } => Self::NotYetValid,
-            E::UnknownIssuer if certificate.issuer() == certificate.subject() => Self::SelfSigned,
-            E::UnknownIssuer => Self::UnknownIssuer,
-            E::InvalidSignatureForPublicKey => Self::BadSignature,
-            E::RequiredEkuNotFoundContext(_) => Self::WrongPurpose,
-            E::UnsupportedSignatureAlgorithmContext(_)
-            | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
-                Self::Other(WEAK.to_owned())
-            }
-            other => Self::Other(other.to_string()),
-        }
-    }
-
-    /// The reason that goes to the peer, in an alert.
-    fn for_peer(&self) -> CertificateError {
-        match self {
-            Self::Expired => CertificateError::Expired,
-            Self::NotYetValid => CertificateError::NotValidYet,
-            Self::Revoked => CertificateError::Revoked,
-            Self::SelfSigned | Self::UnknownIssuer | Self::IssuerExpired(_) | Self::OldForm => {
-                CertificateError::UnknownIssuer
-            }
-            Self::BadSignature => CertificateError::BadSignature,
-            Self::WrongName { .. } => CertificateError::NotValidForName,
-            Self::WrongPurpose => CertificateError::InvalidPurpose,
-            Self::NoRevocationList => CertificateError::UnknownRevocationStatus,
-            Self::OldRevocationList(_) => CertificateError::ExpiredRevocationList,
-            Self::Other(what) => {
-                CertificateError::Other(OtherError(Arc::new(std::io::Error::other(what.clone()))))
-            }
-        }
-    }
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Expired => "it has expired",
-            Self::NotYetValid => "it is not valid yet",
-            Self::Revoked => "it is revoked",
-            Self::SelfSigned => {
-                "it is signed by itself, and not among the certificates trusted here"
-            }
-            Self::UnknownIssuer => "no CA that is trusted here issued it",
-            Self::IssuerExpired(issuer) => {
-                return write!(f, "the CA that issued it is not valid now: {issuer}");
-            }
-            Self::BadSignature => "its signature is not that of its CA",
-            Self::WrongName { expected, names } if names.is_empty() => {
-                return write!(f, "it is not for '{expected}', it has no name");
-            }
-            Self::WrongName { expected, names } => {
-                return write!(
-                    f,
-                    "it is not for '{expected}' but for '{}'",
-                    names.join("', '")
-                );
-            }
-            Self::WrongPurpose => "its extended key usage forbids this use",
-            Self::NoRevocationList => "there is no revocation list of its CA",
-            Self::OldRevocationList(day) => {
-                return write!(f, "the revocation list of its CA has expired on {day}");
-            }
-            Self::OldForm => {
-                "it is of X.509 version 1, and its CA is not itself among the certificates trusted \
-                 here"
-            }
-            Self::Other(what) => what,
-        })
-    }
-}
-
-impl Rejection {
-    /// What to do about it, seen from the side that refuses.
-    pub(super) fn help(&self) -> String {
-        let renew = "openssl x509 -req -in NAME.csr -CA ca.crt -CAkey ca.key -CAcreateserial \
-                     -out NAME.crt -days 365";
-        match &self.why {
-            Why::Expired => format!("have its CA issue it anew: `{renew}`"),
-            Why::NotYetValid => "is the clock of this machine right?".to_owned(),
-            Why::WrongName { expected, .. } => format!(
-                "connect by a name that it has, or have its CA issue it for this one: `{renew} \
-                 -extfile <(echo subjectAltName={}:{expected})`",
-                if expected.parse::<std::net::IpAddr>().is_ok() {
-                    "IP"
-                } else {
-                    "DNS"
-                }
-            ),
-            Why::OldForm => {
-                format!(
-                    "have its CA issue it in version 3: `{renew} -extfile <(echo basicConstraints=CA:FALSE)`"
-                )
-            }
-            Why::NoRevocationList | Why::OldRevocationList(_) => {
-                "make a new revocation list with `openssl ca -gencrl`".to_owned()
-            }
-            Why::IssuerExpired(_) => "the CA needs a new certificate".to_owned(),
-            _ => String::new(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -709,7 +557,9 @@ mod tests {
         let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds as u64));
         match trust.verify(Usage::Client, &end, &[], None, now) {
             Ok(()) => Ok(()),
-            Err(_) => Err(take_rejection().expect("a reason").why),
+            Err(_) => Err(super::super::rejection::take_rejection()
+                .expect("a reason")
+                .why),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::model::Who;
 use super::schedule::Simulation;
 use crate::broker::connection::Stage;
-use crate::broker::peers::SOFT_LIMIT;
+use crate::broker::delivery::SOFT_LIMIT;
 use crate::broker::tests::harness::*;
 use crate::codec::{AckKind, Packet, QoS};
 
