@@ -308,17 +308,20 @@ fn an_hour(program: &Program, scale: &Scale) -> io::Result<Vec<Figure>> {
     let early = turns(scale.hour / 10)?;
     let first = latency(&contender)?;
     let memory = resident(&contender)?;
-    let late = turns(scale.hour - scale.hour / 10)?;
+    let middle = turns(scale.hour / 2 - scale.hour / 10)?;
+    let half = resident(&contender)?;
+    let late = turns(scale.hour / 2)?;
     let last = latency(&contender)?;
     let mebibytes = |bytes: f64| bytes / f64::from(1 << 20);
     Ok(vec![
         ("memory after a tenth, MiB", mebibytes(memory)),
+        ("memory after a half, MiB", mebibytes(half)),
         ("memory in the end, MiB", mebibytes(resident(&contender)?)),
         ("p50 after a tenth, µs", first.median * 1e6),
         ("p50 in the end, µs", last.median * 1e6),
         ("CPU after a tenth, µs/message", first.broker_cpu * 1e6),
         ("CPU in the end, µs/message", last.broker_cpu * 1e6),
-        ("faults", (early + late) as f64),
+        ("faults", (early + middle + late) as f64),
     ])
 }
 
