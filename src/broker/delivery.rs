@@ -98,18 +98,19 @@ impl Peers {
         let connection = session
             .connection
             .and_then(|id| self.connections.get_mut(id.slot()).filter(|c| c.id == id));
+        let delivery_of = |publication, pins| Delivery {
+            publication,
+            qos,
+            retain,
+            ids: target.ids.clone(),
+            group,
+            sequence: 0,
+            replayed: false,
+            pins,
+        };
         let Some(connection) = connection else {
             if qos != QoS::AtMostOnce || self.settings.queue_qos0_messages {
-                let delivery = Delivery {
-                    publication: fanout.detached(),
-                    qos,
-                    retain,
-                    ids: target.ids.clone(),
-                    group,
-                    sequence: 0,
-                    replayed: false,
-                    pins: 0,
-                };
+                let delivery = delivery_of(fanout.detached(), 0);
                 self.enqueue(target.session, delivery, &mut fanout.stored);
             }
             return;
@@ -133,16 +134,7 @@ impl Peers {
                 Some(_) => fanout.shared(),
                 None => fanout.detached(),
             };
-            let delivery = Delivery {
-                publication,
-                qos,
-                retain,
-                ids: target.ids.clone(),
-                group,
-                sequence: 0,
-                replayed: false,
-                pins: pins.unwrap_or(0),
-            };
+            let delivery = delivery_of(publication, pins.unwrap_or(0));
             self.enqueue(target.session, delivery, &mut fanout.stored);
             return;
         }
@@ -154,16 +146,7 @@ impl Peers {
         }
         // Only a message that a flight keeps, or that is encoded for this one
         // receiver, needs more than its frame.
-        let delivery = (qos != QoS::AtMostOnce || !plain).then(|| Delivery {
-            publication: fanout.shared(),
-            qos,
-            retain,
-            ids: target.ids.clone(),
-            group,
-            sequence: 0,
-            replayed: false,
-            pins: 0,
-        });
+        let delivery = (qos != QoS::AtMostOnce || !plain).then(|| delivery_of(fanout.shared(), 0));
         if plain && !(durable && delivery.is_some()) {
             let packet_id = match delivery {
                 Some(delivery) if qos != QoS::AtMostOnce => session.launch(delivery),

@@ -506,6 +506,7 @@ fn is_name_of(common: &str, host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rejection::take_rejection;
     use super::*;
 
     #[test]
@@ -557,9 +558,7 @@ mod tests {
         let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds as u64));
         match trust.verify(Usage::Client, &end, &[], None, now) {
             Ok(()) => Ok(()),
-            Err(_) => Err(super::super::rejection::take_rejection()
-                .expect("a reason")
-                .why),
+            Err(_) => Err(take_rejection().expect("a reason").why),
         }
     }
 
