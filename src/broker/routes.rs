@@ -76,6 +76,10 @@ impl Routes {
 
     /// Remembers a route, perhaps.
     pub(super) fn offer(&mut self, route: &Arc<Route>) {
+        if route.weight() > CACHE_SIZE {
+            // It would drive out all others and then itself.
+            return;
+        }
         if let Some(stale) = self.known.get_mut(&route.topic) {
             self.weight = self.weight - stale.weight() + route.weight();
             *stale = Arc::clone(route);
@@ -174,6 +178,25 @@ mod tests {
         assert_eq!(known(count..count + 160), 10);
         assert!((count - 13..count - 9).contains(&known(0..count)));
         assert!(routes.get(&topic(0), 0).is_none(), "the oldest has gone");
+    }
+
+    #[test]
+    fn a_route_to_very_many_drives_nobody_out() {
+        let mut routes = Routes::default();
+        routes.offer(&route("a", 0));
+        let one = route("all", 0);
+        let many = CACHE_SIZE / size_of::<Target>() + 1;
+        let wide = Arc::new(Route {
+            topic: "all".into(),
+            targets: vec![one.targets[0].clone(); many].into(),
+            groups: [].into(),
+            reaches_bridge: false,
+            generation: 0,
+        });
+        for _ in 0..2 * ADMITTED {
+            routes.offer(&wide);
+        }
+        assert!(routes.get("a", 0).is_some());
     }
 
     #[test]
