@@ -92,6 +92,11 @@ impl Journal {
         self.weight > BACKLOG
     }
 
+    /// About how many bytes of records are gathered.
+    pub(super) fn weight(&self) -> usize {
+        self.weight
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.records.is_empty()
     }

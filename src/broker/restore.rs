@@ -281,6 +281,13 @@ impl Core {
         !self.peers.journal.is_empty() || !self.peers.journal.reads.is_empty()
     }
 
+    /// Whether there is nothing to do with the store but to commit records of
+    /// about `most` bytes or less.
+    pub fn has_small_group(&self, most: usize) -> bool {
+        let journal = &self.peers.journal;
+        !journal.is_empty() && journal.weight() <= most && journal.reads.is_empty()
+    }
+
     /// What is to be done with the store next, if there is anything. `wall` is
     /// the system's clock.
     pub fn take_group(&mut self, now: Millis, wall: WallMillis) -> Option<Group> {

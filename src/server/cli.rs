@@ -447,13 +447,14 @@ fn serve(config: Config, source: Source, daemon: bool) -> Result<(), String> {
         broker.hub.logger().give_to(account.uid, account.gid);
         account.enter()?;
     }
+    let linger = Arc::clone(broker.hub.linger());
     let run = async {
         let signals = Signals::listen()?;
         let control = Arc::clone(&broker.control);
         tokio::spawn(systemd::report(Arc::clone(&broker.hub)));
         broker.run(signals.attend(control)).await
     };
-    runtime()
+    runtime(&linger)
         .and_then(|runtime| runtime.block_on(run))
         .map_err(|error| error.to_string())
 }

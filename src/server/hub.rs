@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::Notify;
 
 use super::exchange::Methods;
+use super::linger::Linger;
 use super::log::Logger;
 use super::process;
 use crate::broker::{ConnectionId, Core, Group, Millis};
@@ -36,18 +38,22 @@ pub(super) struct Hub {
     earlier: Notify,
     /// Tells the store's thread of work.
     store_work: Condvar,
+    /// Tells who commits small groups without the thread, if anybody does.
+    small_work: Notify,
+    has_small_work: AtomicBool,
+    linger: Arc<Linger>,
 }
 
 /// What the store's thread has to do next.
 #[derive(Debug)]
 pub(super) enum Next {
     /// To commit and to read.
-    Group(Group),
+    Work,
     /// To save, because somebody asks for it.
     Save,
     /// To bring to the disk what was committed.
     Due,
-    /// Nothing that is urgent.
+    /// Nothing that is urgent; something may have changed.
     Nothing,
     /// To end.
     End,
@@ -63,6 +69,8 @@ struct State {
     /// The store shall save, or end.
     save: bool,
     end_store: bool,
+    /// The store's thread shall look what is to be done next.
+    look_again: bool,
 }
 
 impl Hub {
@@ -73,6 +81,7 @@ impl Hub {
             armed: 0,
             save: false,
             end_store: false,
+            look_again: false,
         });
         Self {
             state,
@@ -82,6 +91,9 @@ impl Hub {
             certificates: Mutex::default(),
             earlier: Notify::new(),
             store_work: Condvar::new(),
+            small_work: Notify::new(),
+            has_small_work: AtomicBool::new(false),
+            linger: Arc::default(),
         }
     }
 
@@ -128,6 +140,10 @@ impl Hub {
         self.state.lock().core.connected()
     }
 
+    pub(super) fn linger(&self) -> &Arc<Linger> {
+        &self.linger
+    }
+
     /// The authentication methods that were plugged in.
     pub(super) fn methods(&self) -> &Methods {
         &self.methods
@@ -166,6 +182,7 @@ impl Hub {
         let store_work = state.core.has_store_work();
         drop(guard);
 
+        self.linger.event();
         woken.into_iter().for_each(Waker::wake);
         for (kind, line) in lines {
             self.logger.write(kind, &line);
@@ -173,26 +190,21 @@ impl Hub {
         if earlier {
             self.earlier.notify_one();
         }
-        if store_work {
+        if store_work && self.has_small_work.load(Relaxed) {
+            self.small_work.notify_one();
+        } else if store_work {
             self.store_work.notify_one();
         }
         result
     }
 
     /// Waits for work for the store: no longer than until `due`, and not at all
-    /// where it is `untidy`, because there is something to do meanwhile. `wall`
-    /// is the system's clock.
-    pub(super) fn next_store_work(
-        &self,
-        untidy: bool,
-        due: Option<Instant>,
-        wall: WallMillis,
-    ) -> Next {
+    /// where it is `untidy`, because there is something to do meanwhile.
+    pub(super) fn next_store_work(&self, untidy: bool, due: Option<Instant>) -> Next {
         let mut state = self.state.lock();
         loop {
-            let now = self.now();
-            if let Some(group) = state.core.take_group(now, wall) {
-                return Next::Group(group);
+            if state.core.has_store_work() {
+                return Next::Work;
             }
             if std::mem::take(&mut state.save) {
                 return Next::Save;
@@ -200,7 +212,7 @@ impl Hub {
             if state.end_store {
                 return Next::End;
             }
-            if untidy {
+            if std::mem::take(&mut state.look_again) || untidy {
                 return Next::Nothing;
             }
             match due {
@@ -212,6 +224,40 @@ impl Hub {
                 None => self.store_work.wait(&mut state),
             }
         }
+    }
+
+    /// What is to be committed and read now. `wall` is the system's clock. In
+    /// the hands of one at a time: groups are committed in their order.
+    pub(super) fn take_group(&self, wall: WallMillis) -> Option<Group> {
+        let now = self.now();
+        self.state.lock().core.take_group(now, wall)
+    }
+
+    /// The same if it is no more than records of about `most` bytes.
+    pub(super) fn take_small_group(&self, wall: WallMillis, most: usize) -> Option<Group> {
+        let now = self.now();
+        let core = &mut self.state.lock().core;
+        core.has_small_group(most)
+            .then(|| core.take_group(now, wall))
+            .flatten()
+    }
+
+    pub(super) fn has_store_work(&self) -> bool {
+        self.state.lock().core.has_store_work()
+    }
+
+    /// Waits for work for the store in the place of the store's thread. From
+    /// the first call on the thread is told only by
+    /// [`call_store_thread`](Self::call_store_thread).
+    pub(super) async fn small_work(&self) {
+        self.has_small_work.store(true, Relaxed);
+        self.small_work.notified().await;
+    }
+
+    /// Has the store's thread look what is to be done.
+    pub(super) fn call_store_thread(&self) {
+        self.state.lock().look_again = true;
+        self.store_work.notify_one();
     }
 
     /// Has the store save now.

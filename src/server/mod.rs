@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `mod.rs` | a broker from a configuration: bind, run, stop |
 //! | `hub.rs` | the core behind its lock, wake-ups, time |
+//! | `linger.rs` | staying awake while messages come thick and fast |
 //! | `listener.rs` | sockets that accept |
 //! | `entrance.rs` | the door of a listener, which a reload exchanges |
 //! | `unix.rs` | Unix domain sockets among them |
@@ -34,6 +35,7 @@ mod exchange;
 mod greeting;
 mod hub;
 mod ingress;
+mod linger;
 mod link;
 mod listener;
 mod log;
@@ -72,6 +74,7 @@ use credentials::Credentials;
 use entrance::Entrance;
 use hub::Hub;
 use ingress::Layers;
+use linger::Linger;
 pub use link::{Link, Links};
 use listener::Listening;
 use log::Logger;
@@ -250,6 +253,8 @@ impl Broker {
             .transpose()?;
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(Arc::clone(&self.hub).keep_time());
+        let linger = Arc::clone(self.hub.linger());
+        tasks.spawn(async move { linger.keep_awake().await });
         tasks.spawn(watch::watch(Arc::clone(&self.control)));
         self.control.start_bridges();
         for (entrance, sockets) in self.sockets {
@@ -278,7 +283,7 @@ impl Broker {
     /// # Errors
     /// The system gives no threads.
     pub fn start(self) -> Result<Running, StartError> {
-        let runtime = runtime()?;
+        let runtime = runtime(self.hub.linger())?;
         let (control, addresses) = (Arc::clone(&self.control), self.addresses.clone());
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new()
@@ -360,11 +365,14 @@ impl Drop for Running {
 /// A worker for every two cores; on a single one, no threads beside it. The other
 /// half has the system's part of the work to do, and the clients that are on this
 /// machine; more workers mostly wait for each other at the core.
-fn runtime() -> Result<Runtime, StartError> {
+fn runtime(linger: &Arc<Linger>) -> Result<Runtime, StartError> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut builder = if cores > 1 {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         builder.worker_threads(cores.div_ceil(2));
+        builder.on_thread_park(Linger::sleep);
+        let linger = Arc::clone(linger);
+        builder.on_thread_unpark(move || linger.wake());
         builder
     } else {
         tokio::runtime::Builder::new_current_thread()

@@ -1,13 +1,18 @@
-//! The thread between core and store: it commits what the core records, in
-//! groups, and reads queues.
+//! Between core and store: what the core records is committed in groups, and
+//! queues are read, by a thread.
 //!
 //! While one group is on its way to the disk, the next one gathers in the core;
-//! an idle store commits at once.
+//! an idle store commits at once. Where a commit doesn't wait for the disk, a
+//! small group is committed by a worker, because to wake the thread and to be
+//! woken by it would take longer.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+use tokio::task;
 
 use super::StartError;
 use super::hub::{Hub, Next};
@@ -32,16 +37,24 @@ const IDLE: Duration = Duration::from_secs(3);
 /// How often the free space is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The thread, while the broker runs.
+/// About how many bytes of records a worker commits.
+const SMALL: usize = 32 * 1024;
+
+/// How long that may take before it is left to the thread, and how long it is.
+const SLOW: Duration = Duration::from_millis(5);
+const RESPITE: Duration = Duration::from_secs(1);
+
+/// The thread, and who commits beside it, while the broker runs.
 #[derive(Debug)]
 pub(super) struct Persistence {
     hub: Arc<Hub>,
     thread: JoinHandle<()>,
+    at_once: Option<task::JoinHandle<()>>,
 }
 
 impl Persistence {
     /// Opens the store, has the core take up what is in it, and starts the
-    /// thread.
+    /// thread. Wants a tokio runtime.
     ///
     /// # Errors
     /// The store cannot be written to; the words name the remedy.
@@ -59,6 +72,9 @@ impl Persistence {
             looked: None,
             is_full: false,
             path: path.clone(),
+            slow_since: None,
+            failure: None,
+            thread_due: None,
         };
         let mut recovered = keeper.open().map_err(|error| fail(&error))?;
         let old = folder.join(&options.file);
@@ -75,12 +91,20 @@ impl Persistence {
         } else {
             hub.enter(None, |core, now| core.restore(now, wall(), recovered));
         }
+        let keeper = Arc::new(Mutex::new(keeper));
+        let (its_hub, its_keeper) = (Arc::clone(hub), Arc::clone(&keeper));
         let thread = std::thread::Builder::new()
             .name("store".into())
-            .spawn(move || keeper.run())
+            .spawn(move || run(&its_hub, &its_keeper))
             .map_err(|error| StartError(format!("cannot start a thread: {error}")))?;
         let hub = Arc::clone(hub);
-        Ok(Self { hub, thread })
+        let at_once = (options.sync != Sync::Always)
+            .then(|| task::spawn(commit_at_once(Arc::clone(&hub), keeper)));
+        Ok(Self {
+            hub,
+            thread,
+            at_once,
+        })
     }
 
     /// Ends the thread when all that was recorded is kept.
@@ -88,6 +112,9 @@ impl Persistence {
         self.hub.end_store();
         // A thread that panicked has told so on stderr.
         let _ = self.thread.join();
+        if let Some(task) = self.at_once {
+            task.abort();
+        }
     }
 }
 
@@ -184,6 +211,40 @@ struct Keeper {
     /// When the free space was looked at.
     looked: Option<Instant>,
     is_full: bool,
+    /// When a worker was held up by a commit.
+    slow_since: Option<Instant>,
+    /// What befell a worker; for the thread to deal with.
+    failure: Option<StoreError>,
+    /// Until when the thread sleeps if nobody calls it.
+    thread_due: Option<Instant>,
+}
+
+/// The thread.
+fn run(hub: &Hub, keeper: &Mutex<Keeper>) {
+    let mut untidy = true;
+    loop {
+        let due = keeper.lock().note_due();
+        let next = hub.next_store_work(untidy, due);
+        match keeper.lock().attend(next) {
+            Some(more) => untidy = more,
+            None => return,
+        }
+    }
+}
+
+/// Commits small groups without the thread. Never ends by itself.
+async fn commit_at_once(hub: Arc<Hub>, keeper: Arc<Mutex<Keeper>>) {
+    loop {
+        hub.small_work().await;
+        // Who is ready brings their part first.
+        task::yield_now().await;
+        let done = keeper
+            .try_lock()
+            .is_some_and(|mut keeper| keeper.keep_small());
+        if !done {
+            hub.call_store_thread();
+        }
+    }
 }
 
 impl Keeper {
@@ -216,37 +277,55 @@ impl Keeper {
         self.store.as_mut().ok_or_else(StoreError::closed)
     }
 
-    fn run(mut self) {
-        let mut untidy = true;
-        loop {
-            let next = self.hub.next_store_work(untidy, self.next_due(), wall());
-            let outcome = match next {
-                Next::Group(group) => self.keep(group).map(|()| true),
-                Next::Save => self.save().map(|()| false),
-                Next::Due => {
-                    self.compact_if_idle();
-                    Ok(false)
-                }
-                Next::Nothing => self.store().and_then(Disk::tidy),
-                Next::End => {
-                    if let Err(error) = self.bring_to_disk() {
-                        self.hub
-                            .log(LogType::Error, &format!("Persistence: {error}."));
-                    }
-                    return;
-                }
-            };
-            let outcome = outcome.and_then(|more| self.bring_if_due().map(|()| more));
-            match outcome {
-                Ok(more) => untidy = more,
-                Err(error) => {
-                    if !self.recover_from(&error) {
-                        return;
-                    }
-                    untidy = true;
-                }
+    /// Does what is to be done next. Returns whether there may be something to
+    /// tidy up; nothing when the thread ends.
+    fn attend(&mut self, next: Next) -> Option<bool> {
+        let outcome = match next {
+            _ if self.failure.is_some() => self.failure.take().map_or(Ok(true), Err),
+            Next::Work => match self.hub.take_group(wall()) {
+                Some(group) => self.keep(group).map(|()| true),
+                None => Ok(true),
+            },
+            Next::Save => self.save().map(|()| false),
+            Next::Due => {
+                self.look_for_space();
+                self.compact_if_idle();
+                Ok(false)
             }
+            Next::Nothing => self.store().and_then(Disk::tidy),
+            Next::End => {
+                if let Err(error) = self.bring_to_disk() {
+                    self.hub
+                        .log(LogType::Error, &format!("Persistence: {error}."));
+                }
+                return None;
+            }
+        };
+        let outcome = outcome.and_then(|more| self.bring_if_due().map(|()| more));
+        match outcome {
+            Ok(more) => Some(more),
+            Err(error) => self.recover_from(&error).then_some(true),
         }
+    }
+
+    /// Commits what there is, if it is little and will not take long. False: the
+    /// thread shall see to it, or to what comes after.
+    fn keep_small(&mut self) -> bool {
+        let is_slow = self.slow_since.is_some_and(|at| at.elapsed() < RESPITE);
+        if is_slow || self.failure.is_some() || self.store.as_ref().is_none_or(Disk::is_behind) {
+            return false;
+        }
+        let began = Instant::now();
+        let Some(group) = self.hub.take_small_group(wall(), SMALL) else {
+            return !self.hub.has_store_work();
+        };
+        self.failure = self.keep(group).err();
+        self.slow_since = (began.elapsed() > SLOW).then_some(began);
+        let is_untidy = self.store.as_ref().is_some_and(Disk::is_untidy);
+        let is_earlier = self
+            .next_due()
+            .is_some_and(|due| self.thread_due.is_none_or(|known| due < known));
+        !is_untidy && !is_earlier && self.failure.is_none() && !self.is_due()
     }
 
     /// Commits a group, tells the core, and reads what it wants to have.
@@ -274,9 +353,18 @@ impl Keeper {
         Ok(())
     }
 
+    /// When the thread has something to do, if nothing comes before.
+    fn note_due(&mut self) -> Option<Instant> {
+        self.thread_due = self.next_due();
+        self.thread_due
+    }
+
     /// When there is something to do, if nothing comes before.
     fn next_due(&self) -> Option<Instant> {
-        self.due().into_iter().chain(self.idle_from()).min()
+        // While publications are refused, nothing else may come that would look.
+        let look = self.looked.filter(|_| self.is_full).map(|at| at + LOOK);
+        let all = [self.due(), self.idle_from(), look];
+        all.into_iter().flatten().min()
     }
 
     /// From when on the store may be compacted, if it may need that.
@@ -310,12 +398,15 @@ impl Keeper {
         Some(self.unsynced_since? + after?)
     }
 
+    /// Whether it has to be brought to the disk now.
+    fn is_due(&self) -> bool {
+        let most = self.autosave.changes;
+        most.is_some_and(|most| self.autosave.count >= most)
+            || self.due().is_some_and(|due| due <= Instant::now())
+    }
+
     fn bring_if_due(&mut self) -> Result<(), StoreError> {
-        let many = self
-            .autosave
-            .changes
-            .is_some_and(|most| self.autosave.count >= most);
-        if many || self.due().is_some_and(|due| due <= Instant::now()) {
+        if self.is_due() {
             self.bring_to_disk()?;
         }
         Ok(())

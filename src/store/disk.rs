@@ -49,6 +49,9 @@ const NUMBER_BLOCK: u64 = 4096;
 /// How long a write waits for the engine to work off earlier ones.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Parts of a table that may wait to be sorted into files while more is written.
+const BEHIND: usize = 2;
+
 /// Bytes that leave the queues before it is worth a look how much room their
 /// remains take, and bytes of remains that don't matter.
 const REMAINS: u64 = 16 * 1024 * 1024;
@@ -246,7 +249,7 @@ impl Disk {
     }
 
     fn write(&mut self, changes: Vec<Change>) -> Result<(), StoreError> {
-        self.wait_for_engine(2)?;
+        self.wait_for_engine(BEHIND)?;
         let mut batch = self.database.batch();
         for (table, key, value) in changes {
             match value {
@@ -274,6 +277,17 @@ impl Disk {
 
     fn wait_for_engine(&self, behind: usize) -> Result<(), StoreError> {
         wait_for_engine(&self.database, &self.tables, behind)
+    }
+
+    /// Whether a write would wait for the engine to work off earlier ones.
+    pub fn is_behind(&self) -> bool {
+        let mut tables = self.tables.iter();
+        tables.any(|table| table.sealed_memtable_count() > BEHIND)
+    }
+
+    /// Whether [`tidy`](Store::tidy) has something to do.
+    pub fn is_untidy(&self) -> bool {
+        !self.ended.is_empty()
     }
 
     /// Whether so much has left the queues that

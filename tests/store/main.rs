@@ -7,5 +7,6 @@ mod common;
 mod full;
 mod import;
 mod killed;
+mod outage;
 mod power;
 mod size;

@@ -69,7 +69,7 @@ pub(super) fn serve(config: &Config, lost: &[Diagnostic], daemon: bool) -> Resul
     let ended = start(&plan, &logger)?;
     // Only now: rumqttd opens its ports itself.
     account.map_or(Ok(()), |account| account.enter())?;
-    let runtime = runtime().map_err(|error| error.to_string())?;
+    let runtime = runtime(&Arc::default()).map_err(|error| error.to_string())?;
     runtime.block_on(run(plan, Arc::clone(&logger), ended))
 }
 
