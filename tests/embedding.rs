@@ -10,7 +10,7 @@ use moustique::auth;
 
 use moustique::client::{Client, ConnectOptions, Event, Message};
 use moustique::codec::{Properties, QoS, SubscriptionOptions, SubscriptionRequest};
-use moustique::config::Config;
+use moustique::config::{Config, Sync};
 use moustique::server::Link;
 use moustique::transport::{Endpoint, connect};
 use moustique::{Broker, Running};
@@ -143,6 +143,71 @@ async fn a_broker_runs_in_the_callers_runtime_until_it_is_told_to_end() {
         .await
         .expect("an end");
     assert!(matches!(end, Event::Disconnected(_)), "{end:?}");
+    timeout(PATIENCE, run)
+        .await
+        .expect("the broker ends")
+        .unwrap()
+        .unwrap();
+}
+
+/// Where there are few cores, the program itself has a single worker.
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn many_workers_lose_and_reorder_nothing() {
+    const PAIRS: usize = 8;
+    const MESSAGES: u32 = 300;
+    let dir = tempfile::TempDir::new().unwrap();
+    let mut config = config();
+    config.persistence.enabled = true;
+    config.persistence.location = Some(dir.path().into());
+    config.persistence.sync = Sync::Never;
+    let broker = Broker::bind(config).unwrap();
+    let links = broker.links();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let run = tokio::spawn(broker.run(async { stopped.await.unwrap_or_default() }));
+    let mut pairs = tokio::task::JoinSet::new();
+    for pair in 0..PAIRS {
+        let links = links.clone();
+        pairs.spawn(async move {
+            let options = ConnectOptions {
+                client_id: format!("to {pair}").into(),
+                clean_start: false,
+                ..ConnectOptions::default()
+            };
+            let (mut to, _) = Client::connect(links.open(), &options).await.unwrap();
+            let topic = format!("pair/{pair}");
+            subscribe(&mut to, &topic, QoS::ExactlyOnce).await;
+            let mut from = links.link(&format!("from {pair}")).await.unwrap();
+            for number in 0..MESSAGES {
+                let payload = number.to_be_bytes();
+                from.publish(
+                    &topic,
+                    &payload,
+                    QoS::ExactlyOnce,
+                    false,
+                    &Properties::new(),
+                )
+                .unwrap();
+            }
+            let sent = async {
+                let mut done = 0;
+                while done < MESSAGES {
+                    done += u32::from(matches!(from.next_event().await, Event::Published { .. }));
+                }
+            };
+            let received = async {
+                for number in 0..MESSAGES {
+                    let message = next_message(&mut to).await;
+                    assert_eq!(&*message.payload, number.to_be_bytes(), "{topic}");
+                }
+                to.flush().await.unwrap();
+            };
+            tokio::join!(sent, received);
+        });
+    }
+    while let Some(pair) = pairs.join_next().await {
+        pair.unwrap();
+    }
+    stop.send(()).unwrap();
     timeout(PATIENCE, run)
         .await
         .expect("the broker ends")

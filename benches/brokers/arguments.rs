@@ -11,6 +11,7 @@ use crate::{
 
 pub(crate) struct Arguments {
     pub(crate) quick: bool,
+    pub(crate) sleep: bool,
     filters: Vec<String>,
     pub(crate) rounds: usize,
     pub(crate) seconds: Duration,
@@ -23,6 +24,7 @@ impl Arguments {
         let given = |name| matches.get_many::<String>(name).into_iter().flatten();
         Self {
             quick,
+            sleep: matches.get_flag("sleep"),
             filters: given("filter").map(|f| f.to_lowercase()).collect(),
             rounds: *matches
                 .get_one("rounds")
@@ -87,6 +89,12 @@ fn command() -> Command {
                 .long("quick")
                 .action(ArgAction::SetTrue)
                 .help("One round of 0.3 seconds, to see that all works"),
+        )
+        .arg(
+            Arg::new("sleep")
+                .long("sleep")
+                .action(ArgAction::SetTrue)
+                .help("Have the generator sleep whenever it waits, as clients do"),
         )
         .arg(
             // Cargo says so to every benchmark that it runs.

@@ -3,9 +3,16 @@
 use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, TcpStream},
+    os::fd::AsRawFd,
     time::Duration,
 };
 
+use nix::{
+    errno::Errno,
+    sys::socket::{MsgFlags, recv},
+};
+
+use crate::awake;
 use crate::wire::{self, Packet};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -13,6 +20,7 @@ const BITE: usize = 256 * 1024;
 
 pub(crate) struct Client {
     stream: TcpStream,
+    is_awake: bool,
     /// What came and was not looked at yet.
     unread: Vec<u8>,
 }
@@ -33,6 +41,7 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut client = Self {
             stream,
+            is_awake: awake::is_worthwhile(),
             unread: Vec::new(),
         };
         client.send(connect)?;
@@ -59,12 +68,27 @@ impl Client {
     fn read(&mut self) -> io::Result<()> {
         let kept = self.unread.len();
         self.unread.resize(kept + BITE, 0);
-        let count = self.stream.read(&mut self.unread[kept..])?;
+        let count = self.read_into(kept)?;
         self.unread.truncate(kept + count);
         if count == 0 {
             return Err(io::Error::other("the broker closed a connection"));
         }
         Ok(())
+    }
+
+    fn read_into(&mut self, kept: usize) -> io::Result<usize> {
+        let Self { stream, unread, .. } = self;
+        let buffer = &mut unread[kept..];
+        if self.is_awake {
+            let look = || match recv(stream.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
+                Err(Errno::EAGAIN) => Ok(None),
+                outcome => Ok(Some(outcome?)),
+            };
+            if let (Some(count), _) = awake::look(look)? {
+                return Ok(count);
+            }
+        }
+        self.stream.read(&mut unread[kept..])
     }
 
     /// Waits for acknowledgements; returns how many came.

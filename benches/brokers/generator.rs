@@ -14,6 +14,7 @@ use std::{
 use mio::{Events, Poll, Token, event::Event};
 
 use crate::{
+    awake,
     connection::{Connection, Greeted},
     flow::{Faults, Flow},
     rows::Row,
@@ -32,6 +33,10 @@ pub(crate) struct Load<'r> {
     buffer: Vec<u8>,
     began: Instant,
     pub(crate) delivered: u64,
+    /// How long it was awake for nothing.
+    pub(crate) looked: Duration,
+    /// It looks for what comes before it sleeps.
+    is_awake: bool,
     /// Nanoseconds from one end to the other, in rows about latency.
     pub(crate) latencies: Vec<u64>,
 }
@@ -79,6 +84,8 @@ impl<'r> Load<'r> {
             buffer: Vec::new(),
             began: Instant::now(),
             delivered: 0,
+            looked: Duration::ZERO,
+            is_awake: row.qos > 0 && !row.table.is_about_latency() && awake::is_worthwhile(),
             latencies: Vec::new(),
         })
     }
@@ -163,13 +170,29 @@ impl<'r> Load<'r> {
         publisher.sent.saturating_sub(settled)
     }
 
+    /// Waits for events, no longer than that.
+    fn wait(&mut self, timeout: Duration) -> io::Result<()> {
+        if self.is_awake {
+            let (poll, events) = (&mut self.poll, &mut self.events);
+            let (found, looked) = awake::look(|| {
+                poll.poll(events, Some(Duration::ZERO))?;
+                Ok((!events.is_empty()).then_some(()))
+            })?;
+            self.looked += looked;
+            if found.is_some() {
+                return Ok(());
+            }
+        }
+        self.poll.poll(&mut self.events, Some(timeout))
+    }
+
     /// Waits for events, no longer than that, and deals with them.
     fn exchange(&mut self, longest: Duration) -> io::Result<()> {
         let timeout = match self.row.rate {
             Some(rate) => longest.min(Duration::from_secs(1) / rate),
             None => longest,
         };
-        match self.poll.poll(&mut self.events, Some(timeout)) {
+        match self.wait(timeout) {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
             result => result?,
         }

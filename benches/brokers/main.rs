@@ -13,6 +13,7 @@
 //! feature `peers` (`cargo bench --features peers --bench brokers`). Linux only: the costs come from `/proc`.
 
 mod arguments;
+mod awake;
 mod brokers;
 mod client;
 mod connection;
@@ -47,6 +48,9 @@ fn main() -> io::Result<()> {
         return Ok(());
     }
     let arguments = Arguments::parse();
+    if arguments.sleep {
+        awake::sleep_always();
+    }
     let machine = Machine::now()?;
     machine::allow_many_files()?;
     let programs = brokers::installed()?;

@@ -66,6 +66,7 @@ struct Reading {
     time: Instant,
     delivered: u64,
     broker: Duration,
+    /// Without the time that it was awake for nothing.
     generator: Duration,
 }
 
@@ -75,7 +76,7 @@ impl Reading {
             time: Instant::now(),
             delivered: load.delivered,
             broker: contender.meter.cpu()?,
-            generator: Meter::of_this_thread()?.cpu()?,
+            generator: Meter::of_this_thread()?.cpu()?.saturating_sub(load.looked),
         })
     }
 }

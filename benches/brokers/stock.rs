@@ -220,20 +220,21 @@ fn offline(program: &Program, scale: &Scale) -> io::Result<Vec<Figure>> {
     subscriber.expect(&wire::suback(1, 1))?;
     subscriber.leave()?;
     let mut publisher = Client::connect(contender.port, &wire::connect("publisher", None))?;
+    let publish = |number| {
+        let packet_id = (number % 60_000) as u16 + 1;
+        wire::publish("bench", 1, false, packet_id, &payload(number))
+    };
+    let length = publish(0).len();
+    let bytes: Vec<_> = (0..scale.messages).flat_map(publish).collect();
     let (memory, used, began) = (
         resident(&contender)?,
         contender.meter.cpu()?,
         Instant::now(),
     );
-    let publish = |number| {
-        let packet_id = (number % 60_000) as u16 + 1;
-        wire::publish("bench", 1, false, packet_id, &payload(number))
-    };
     let (mut sent, mut acknowledged) = (0, 0);
     while acknowledged < scale.messages {
         let until = scale.messages.min(acknowledged + WINDOW);
-        let bytes: Vec<_> = (sent..until).flat_map(publish).collect();
-        publisher.send(&bytes)?;
+        publisher.send(&bytes[sent * length..until * length])?;
         sent = until;
         acknowledged += publisher.await_acknowledgements()?;
     }

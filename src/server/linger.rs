@@ -42,10 +42,13 @@ impl Linger {
 
     /// A worker was woken.
     pub(super) fn wake(&self) {
-        if ASLEEP_SINCE
-            .take()
-            .is_some_and(|since| since.elapsed() < SHORT)
-        {
+        if let Some(since) = ASLEEP_SINCE.take() {
+            self.slept(since.elapsed());
+        }
+    }
+
+    fn slept(&self, span: Duration) {
+        if span < SHORT {
             self.short.fetch_add(1, Relaxed);
         } else {
             self.short.store(0, Relaxed);
@@ -76,5 +79,55 @@ impl Linger {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    fn is_called(linger: &Linger) -> bool {
+        linger.event();
+        let mut called = std::pin::pin!(linger.habit.notified());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        called.as_mut().poll(&mut context).is_ready()
+    }
+
+    #[test]
+    fn short_sleeps_one_after_the_other_are_a_habit() {
+        let linger = Linger::default();
+        for _ in 1..HABIT {
+            linger.slept(SHORT / 2);
+        }
+        assert!(!is_called(&linger), "one is missing");
+        linger.slept(SHORT);
+        for _ in 1..HABIT {
+            linger.slept(SHORT / 2);
+        }
+        assert!(!is_called(&linger), "a long one was between them");
+        linger.slept(SHORT / 2);
+        assert!(is_called(&linger));
+        assert!(!is_called(&linger), "it has to be seen anew");
+    }
+
+    #[test]
+    fn a_worker_sleeps_when_nothing_comes_any_more() {
+        let sleeps = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&sleeps);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .on_thread_park(move || _ = count.fetch_add(1, Relaxed))
+            .build();
+        let linger = Arc::new(Linger::default());
+        runtime.expect("a runtime").block_on(async {
+            let awake = Arc::clone(&linger);
+            tokio::spawn(async move { awake.keep_awake().await });
+            linger.habit.notify_one();
+            tokio::time::sleep(100 * SHORT).await;
+        });
+        assert!(sleeps.load(Relaxed) > 0, "it was awake all the time");
     }
 }

@@ -362,21 +362,23 @@ impl Drop for Running {
     }
 }
 
-/// A worker for every two cores; on a single one, no threads beside it. The other
-/// half has the system's part of the work to do, and the clients that are on this
-/// machine; more workers mostly wait for each other at the core.
+/// A worker for every two cores: the other half has the system's part of the work
+/// to do, and the clients that are on this machine; more workers mostly wait for
+/// each other at the core. A single one is the thread that calls.
 fn runtime(linger: &Arc<Linger>) -> Result<Runtime, StartError> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let mut builder = if cores > 1 {
+    let mut builder = if cores > 2 {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         builder.worker_threads(cores.div_ceil(2));
-        builder.on_thread_park(Linger::sleep);
-        let linger = Arc::clone(linger);
-        builder.on_thread_unpark(move || linger.wake());
         builder
     } else {
         tokio::runtime::Builder::new_current_thread()
     };
+    if cores > 1 {
+        let linger = Arc::clone(linger);
+        builder.on_thread_park(Linger::sleep);
+        builder.on_thread_unpark(move || linger.wake());
+    }
     builder
         .enable_all()
         .build()

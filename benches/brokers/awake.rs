@@ -1,0 +1,42 @@
+//! How the generator waits: it looks for what comes a while before it sleeps.
+//!
+//! To wake a sleeping processor costs more than most messages do, and it is
+//! the broker's write that has to do it; clients on other machines cost a broker
+//! nothing of the kind. In the rows about latency the generator sleeps as clients do.
+
+use std::{
+    io,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long it looks.
+const SPAN: Duration = Duration::from_micros(100);
+
+static SLEEPS: AtomicBool = AtomicBool::new(false);
+
+/// Has the generator sleep at once from now on.
+pub(crate) fn sleep_always() {
+    SLEEPS.store(true, Relaxed);
+}
+
+/// Whether there is a processor to spare for looking.
+pub(crate) fn is_worthwhile() -> bool {
+    !SLEEPS.load(Relaxed) && thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
+}
+
+/// Looks until something is there, for a while. What was found, and how long
+/// it took.
+pub(crate) fn look<T>(
+    mut look: impl FnMut() -> io::Result<Option<T>>,
+) -> io::Result<(Option<T>, Duration)> {
+    let began = Instant::now();
+    loop {
+        let found = look()?;
+        let elapsed = began.elapsed();
+        if found.is_some() || elapsed > SPAN {
+            return Ok((found, elapsed));
+        }
+    }
+}
