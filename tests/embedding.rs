@@ -169,7 +169,7 @@ async fn many_workers_lose_and_reorder_nothing() {
         let links = links.clone();
         pairs.spawn(async move {
             let options = ConnectOptions {
-                client_id: format!("to {pair}").into(),
+                client_id: format!("to {pair}"),
                 clean_start: false,
                 ..ConnectOptions::default()
             };
