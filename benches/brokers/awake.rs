@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use mio::{Events, Poll};
+
 /// How long it looks.
 const SPAN: Duration = Duration::from_micros(100);
 
@@ -39,4 +41,21 @@ pub(crate) fn look<T>(
             return Ok((found, elapsed));
         }
     }
+}
+
+/// Waits for events, no longer than `timeout`: looks first, then sleeps. How
+/// long it looked.
+pub(crate) fn poll(
+    poll: &mut Poll,
+    events: &mut Events,
+    timeout: Duration,
+) -> io::Result<Duration> {
+    let (found, looked) = look(|| {
+        poll.poll(events, Some(Duration::ZERO))?;
+        Ok((!events.is_empty()).then_some(()))
+    })?;
+    if found.is_none() {
+        poll.poll(events, Some(timeout))?;
+    }
+    Ok(looked)
 }

@@ -173,15 +173,8 @@ impl<'r> Load<'r> {
     /// Waits for events, no longer than that.
     fn wait(&mut self, timeout: Duration) -> io::Result<()> {
         if self.is_awake {
-            let (poll, events) = (&mut self.poll, &mut self.events);
-            let (found, looked) = awake::look(|| {
-                poll.poll(events, Some(Duration::ZERO))?;
-                Ok((!events.is_empty()).then_some(()))
-            })?;
-            self.looked += looked;
-            if found.is_some() {
-                return Ok(());
-            }
+            self.looked += awake::poll(&mut self.poll, &mut self.events, timeout)?;
+            return Ok(());
         }
         self.poll.poll(&mut self.events, Some(timeout))
     }

@@ -9,6 +9,7 @@ use std::{
 use mio::{Events, Poll, Token};
 
 use crate::{
+    awake,
     connection::{Connection, Greeted},
     layer::Transport,
     wire::{Packet, Stamp, Template},
@@ -116,9 +117,9 @@ impl Load {
 
     /// Waits for acknowledgements, no longer than that.
     pub(crate) fn hear(&mut self, longest: Duration) -> io::Result<()> {
-        match self.poll.poll(&mut self.events, Some(longest)) {
+        match awake::poll(&mut self.poll, &mut self.events, longest) {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
-            result => result?,
+            result => _ = result?,
         }
         for event in &self.events {
             let Token(index) = event.token();

@@ -15,6 +15,9 @@
 //! The brokers are `mosquitto` as installed and ours, as Cargo built it or as
 //! the variable `MQTT_BROKER` names it. Linux only: the figures come from `/proc`.
 
+#[allow(dead_code, reason = "the other benchmark uses more of it")]
+#[path = "../brokers/awake.rs"]
+mod awake;
 mod broker;
 #[allow(dead_code, reason = "the other benchmark uses more of it")]
 #[path = "../brokers/connection.rs"]
