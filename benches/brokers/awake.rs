@@ -28,16 +28,17 @@ pub(crate) fn is_worthwhile() -> bool {
     !SLEEPS.load(Relaxed) && thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
 }
 
-/// Looks until something is there, for a while. What was found, and how long
-/// it took.
+/// Looks until something is there, for a while or for `longest` if that is
+/// shorter. What was found, and how long it took.
 pub(crate) fn look<T>(
+    longest: Duration,
     mut look: impl FnMut() -> io::Result<Option<T>>,
 ) -> io::Result<(Option<T>, Duration)> {
     let began = Instant::now();
     loop {
         let found = look()?;
         let elapsed = began.elapsed();
-        if found.is_some() || elapsed > SPAN {
+        if found.is_some() || elapsed > SPAN.min(longest) {
             return Ok((found, elapsed));
         }
     }
@@ -50,11 +51,11 @@ pub(crate) fn poll(
     events: &mut Events,
     timeout: Duration,
 ) -> io::Result<Duration> {
-    let (found, looked) = look(|| {
+    let (found, looked) = look(timeout, || {
         poll.poll(events, Some(Duration::ZERO))?;
         Ok((!events.is_empty()).then_some(()))
     })?;
-    if found.is_none() {
+    if found.is_none() && timeout > SPAN {
         poll.poll(events, Some(timeout))?;
     }
     Ok(looked)

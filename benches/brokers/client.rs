@@ -84,7 +84,7 @@ impl Client {
                 Err(Errno::EAGAIN) => Ok(None),
                 outcome => Ok(Some(outcome?)),
             };
-            if let (Some(count), _) = awake::look(look)? {
+            if let (Some(count), _) = awake::look(PATIENCE, look)? {
                 return Ok(count);
             }
         }

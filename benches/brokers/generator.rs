@@ -85,7 +85,7 @@ impl<'r> Load<'r> {
             began: Instant::now(),
             delivered: 0,
             looked: Duration::ZERO,
-            is_awake: row.qos > 0 && !row.table.is_about_latency() && awake::is_worthwhile(),
+            is_awake: looks(row) && awake::is_worthwhile(),
             latencies: Vec::new(),
         })
     }
@@ -146,7 +146,10 @@ impl<'r> Load<'r> {
             let publisher = &mut self.publishers[index];
             let count = match self.row.rate {
                 None => room,
-                Some(rate) => room.min(due(now, rate).saturating_sub(publisher.sent)),
+                Some(rate) => {
+                    let now = now.saturating_sub(spacing(self.row, rate) * index as u32);
+                    room.min(due(now, rate).saturating_sub(publisher.sent))
+                }
             };
             if count > 0 && !publisher.connection.blocked() {
                 publisher.send(index, count, now)?;
@@ -182,7 +185,7 @@ impl<'r> Load<'r> {
     /// Waits for events, no longer than that, and deals with them.
     fn exchange(&mut self, longest: Duration) -> io::Result<()> {
         let timeout = match self.row.rate {
-            Some(rate) => longest.min(Duration::from_secs(1) / rate),
+            Some(rate) => longest.min(spacing(self.row, rate)),
             None => longest,
         };
         match self.wait(timeout) {
@@ -208,6 +211,21 @@ impl<'r> Load<'r> {
         }
         Ok(())
     }
+}
+
+/// Whether it looks before it sleeps: where it waits for answers, and where it
+/// could not sleep as briefly as it had to.
+fn looks(row: &Row) -> bool {
+    match row.rate {
+        Some(rate) => spacing(row, rate) < Duration::from_millis(1),
+        None => row.qos > 0 && !row.table.is_about_latency(),
+    }
+}
+
+/// The time between one publisher's turn and the next one's, so that not all
+/// publish at the same instant.
+fn spacing(row: &Row, rate: u32) -> Duration {
+    Duration::from_secs(1) / (rate * row.shape.publishers() as u32)
 }
 
 /// How many messages should have been sent by now.
