@@ -2,14 +2,11 @@
 //! room. The disk is a small one in memory, in a name space of its own.
 
 use std::path::Path;
-use std::process::Command;
 
 use moustique::store::{ErrorKind, Store, free_space, open};
 
-use crate::common::TIMEOUT;
-use crate::common::peers::{program_for, tell};
-use crate::common::process::Process;
 use crate::killed::{begin, step};
+use crate::small_disk;
 
 /// The directory, for the process that has the disk mounted there.
 const CHILD: &str = "MOUSTIQUE_STORE_FULL";
@@ -60,32 +57,8 @@ fn child() {
 #[test]
 fn a_full_disk_is_an_error_and_no_loss() {
     let check = "a store on a full disk";
-    let Some(unshare) = program_for("unshare", check) else {
+    let Some(finished) = small_disk::run(check, 96, "full::child", CHILD) else {
         return;
     };
-    let mount = ["-r", "-m", "sh", "-c"];
-    let allowed = Command::new(&unshare)
-        .args(mount)
-        .arg("mount -t tmpfs none /mnt")
-        .output();
-    if !allowed.is_ok_and(|output| output.status.success()) {
-        tell(&format!(
-            "left out: {check}: no mount in a name space of our own is allowed"
-        ));
-        return;
-    }
-    let directory = tempfile::TempDir::new().expect("a directory");
-    let script =
-        r#"mount -t tmpfs -o size=96m none "$1" && exec "$2" --exact full::child --nocapture"#;
-    let mut command = Command::new(&unshare);
-    command
-        .args(mount)
-        .arg(script)
-        .arg("sh")
-        .arg(directory.path());
-    command.arg(std::env::current_exe().expect("this program"));
-    command.env(CHILD, directory.path());
-    let finished = Process::spawn(&mut command).finish_within(10 * TIMEOUT);
-    let finished = finished.expect_code(0);
     assert!(finished.stdout.contains("all went on after"), "{finished}");
 }

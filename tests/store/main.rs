@@ -10,3 +10,4 @@ mod killed;
 mod outage;
 mod power;
 mod size;
+mod small_disk;

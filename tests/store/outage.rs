@@ -5,14 +5,12 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Instant;
 
 use crate::common::broker::{Broker, Setup};
-use crate::common::peers::{program_for, tell};
-use crate::common::process::Process;
 use crate::common::raw::{Connect, Raw, packet, publish_qos, text};
 use crate::common::{self, TIMEOUT};
+use crate::small_disk;
 
 /// The directory, for the process that has the disk mounted there.
 const CHILD: &str = "MOUSTIQUE_STORE_OUTAGE";
@@ -206,32 +204,8 @@ fn an_outage_of_the_disk_loses_nothing_that_was_acknowledged() {
     if common::oracle_differs("it doesn't look") {
         return;
     }
-    let Some(unshare) = program_for("unshare", check) else {
+    let Some(finished) = small_disk::run(check, 300, "outage::child", CHILD) else {
         return;
     };
-    let mount = ["-r", "-m", "sh", "-c"];
-    let allowed = Command::new(&unshare)
-        .args(mount)
-        .arg("mount -t tmpfs none /mnt")
-        .output();
-    if !allowed.is_ok_and(|output| output.status.success()) {
-        tell(&format!(
-            "left out: {check}: no mount in a name space of our own is allowed"
-        ));
-        return;
-    }
-    let directory = tempfile::TempDir::new().expect("a directory");
-    let script =
-        r#"mount -t tmpfs -o size=300m none "$1" && exec "$2" --exact outage::child --nocapture"#;
-    let mut command = Command::new(&unshare);
-    command
-        .args(mount)
-        .arg(script)
-        .arg("sh")
-        .arg(directory.path());
-    command.arg(std::env::current_exe().expect("this program"));
-    command.env(CHILD, directory.path());
-    let finished = Process::spawn(&mut command).finish_within(10 * TIMEOUT);
-    let finished = finished.expect_code(0);
     assert!(finished.stdout.contains("all went on"), "{finished}");
 }
