@@ -173,24 +173,16 @@ impl<'r> Load<'r> {
         publisher.sent.saturating_sub(settled)
     }
 
-    /// Waits for events, no longer than that.
-    fn wait(&mut self, timeout: Duration) -> io::Result<()> {
-        if self.is_awake {
-            self.looked += awake::poll(&mut self.poll, &mut self.events, timeout)?;
-            return Ok(());
-        }
-        self.poll.poll(&mut self.events, Some(timeout))
-    }
-
     /// Waits for events, no longer than that, and deals with them.
     fn exchange(&mut self, longest: Duration) -> io::Result<()> {
         let timeout = match self.row.rate {
             Some(rate) => longest.min(spacing(self.row, rate)),
             None => longest,
         };
-        match self.wait(timeout) {
+        let (poll, events) = (&mut self.poll, &mut self.events);
+        match awake::poll(self.is_awake, poll, events, timeout) {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
-            result => result?,
+            looked => self.looked += looked?,
         }
         let now = self.began.elapsed();
         let about_latency = self.row.table.is_about_latency();

@@ -25,6 +25,7 @@ pub(crate) struct Load {
     events: Events,
     publishers: Vec<Publisher>,
     buffer: Vec<u8>,
+    is_awake: bool,
     /// Messages that were acknowledged.
     pub(crate) acknowledged: u64,
 }
@@ -55,6 +56,7 @@ impl Load {
             poll,
             events: Events::with_capacity(256),
             buffer: Vec::new(),
+            is_awake: awake::is_worthwhile(),
             acknowledged: 0,
         })
     }
@@ -117,7 +119,7 @@ impl Load {
 
     /// Waits for acknowledgements, no longer than that.
     pub(crate) fn hear(&mut self, longest: Duration) -> io::Result<()> {
-        match awake::poll(&mut self.poll, &mut self.events, longest) {
+        match awake::poll(self.is_awake, &mut self.poll, &mut self.events, longest) {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
             result => _ = result?,
         }
