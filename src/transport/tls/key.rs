@@ -9,6 +9,7 @@ use cbc::cipher::{BlockModeDecrypt, KeyIvInit, block_padding::Pkcs7};
 use md5::{Digest, Md5};
 use parking_lot::Mutex;
 use pkcs8::EncryptedPrivateKeyInfoRef;
+use pkcs8::der::Document;
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::sign::SigningKey;
@@ -133,6 +134,9 @@ const WRONG: &str = "the pass phrase is wrong, or the key is damaged";
 /// Undoes the encryption that OpenSSL applies to keys in the forms of PKCS#1
 /// and SEC1: the key comes from the pass phrase by MD5 (EVP_BytesToKey with
 /// one round), the cipher and its initial vector stand in a header.
+///
+/// One wrong pass phrase in 256 leaves a padding that is right by chance. What
+/// comes out is therefore looked at: a key is one sequence, without a rest.
 fn decrypt_traditional(info: &str, content: &[u8], phrase: &[u8]) -> Result<Vec<u8>, String> {
     let (cipher, iv) = info.split_once(',').ok_or("a bad DEK-Info header")?;
     let iv = hex(iv.trim()).ok_or("a bad DEK-Info header")?;
@@ -142,16 +146,18 @@ fn decrypt_traditional(info: &str, content: &[u8], phrase: &[u8]) -> Result<Vec<
             cbc::Decryptor::<$cipher>::new_from_slices(&stretch(phrase, salt, $length), &iv)
                 .map_err(|_| "a bad DEK-Info header")?
                 .decrypt_padded_vec::<Pkcs7>(content)
-                .map_err(|_| WRONG.to_owned())
         };
     }
-    match cipher {
+    let plain = match cipher {
         "DES-EDE3-CBC" => decrypt!(des::TdesEde3, 24),
         "AES-128-CBC" => decrypt!(aes::Aes128, 16),
         "AES-192-CBC" => decrypt!(aes::Aes192, 24),
         "AES-256-CBC" => decrypt!(aes::Aes256, 32),
-        other => Err(format!("its cipher {other} is not known here")),
-    }
+        other => return Err(format!("its cipher {other} is not known here")),
+    };
+    let plain = plain.map_err(|_| WRONG)?;
+    let key = Document::try_from(plain).map_err(|_| WRONG)?;
+    Ok(key.into_vec())
 }
 
 fn stretch(phrase: &[u8], salt: &[u8], length: usize) -> Vec<u8> {
@@ -186,6 +192,8 @@ fn decrypt(path: &Path) -> String {
 mod tests {
     use std::process::Command;
 
+    use cbc::cipher::BlockModeEncrypt;
+
     use super::*;
 
     fn knowing(path: &Path, phrase: &str) -> Keyring {
@@ -219,6 +227,29 @@ mod tests {
             let error = load(&path, &knowing(&path, "hullo")).err();
             let error = error.expect("the wrong pass phrase").to_string();
             assert!(error.contains("openssl pkey -in"), "{args}: {error}");
+        }
+    }
+
+    /// The padding of such a text is right, as it is by chance for one wrong
+    /// pass phrase in 256.
+    #[test]
+    fn a_wrong_pass_phrase_is_told_whatever_it_makes_of_the_padding() {
+        let iv = [7; 16];
+        for (plain, is_key) in [
+            (&[0x30, 3, 2, 1, 5][..], true),
+            (&[0x30, 3, 2, 1, 5, 0], false),
+            (&[0x30, 3, 2, 1], false),
+            (b"not a sequence", false),
+            (b"", false),
+        ] {
+            let key = stretch(b"hello", &iv[..8], 16);
+            let content = cbc::Encryptor::<aes::Aes128>::new_from_slices(&key, &iv)
+                .expect("a key and an initial vector of 16 bytes")
+                .encrypt_padded_vec::<Pkcs7>(plain);
+            let info = format!("AES-128-CBC,{}", "07".repeat(16));
+            let decrypted = decrypt_traditional(&info, &content, b"hello");
+            let expected = is_key.then(|| plain.to_vec()).ok_or(WRONG.to_owned());
+            assert_eq!(decrypted, expected);
         }
     }
 
