@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::Refusal;
 use super::memory::{Ledger, Weighed};
+use super::run::Run;
 use crate::codec::{Frame, Packet, QoS, ReasonCode, Side, Version};
 
 /// The whole packets in a buffer, decoded outside the core and handed to it
@@ -14,8 +15,8 @@ use crate::codec::{Frame, Packet, QoS, ReasonCode, Side, Version};
 #[derive(Debug)]
 pub struct Batch<'a> {
     bytes: &'a [u8],
-    /// The packets in order, each with its bytes.
-    pub(super) packets: Vec<(Packet<'a>, Frame<'a>)>,
+    /// The packets in order.
+    pub(super) packets: Vec<Arrival<'a>>,
     /// What ended the decoding, if it was not the end of the buffer. The
     /// connection is closed for it after the packets have had their effect.
     pub(super) error: Option<Refusal>,
@@ -26,10 +27,18 @@ pub struct Batch<'a> {
     pub(super) number: Cell<u64>,
 }
 
+/// A packet with its bytes, or the first of a run.
+#[derive(Debug)]
+pub(super) struct Arrival<'a> {
+    pub(super) packet: Packet<'a>,
+    pub(super) frame: Frame<'a>,
+    pub(super) run: Option<Run<'a>>,
+}
+
 /// How far the core has come with a batch.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// Packets that are done.
+    /// Packets and runs that are done.
     pub(super) packets: usize,
     /// Topic filters of the next one, a SUBSCRIBE or UNSUBSCRIBE, that are done.
     pub(super) filters: usize,
@@ -91,9 +100,10 @@ impl<'a> Batch<'a> {
         };
         loop {
             match next(&bytes[batch.consumed..], version, max_packet_size) {
-                Ok(Some((packet, frame))) => {
-                    batch.consumed += frame.bytes.len();
-                    batch.packets.push((packet, frame));
+                Ok(Some(arrival)) => {
+                    let bytes = arrival.run.map_or(arrival.frame.bytes, |run| run.bytes);
+                    batch.consumed += bytes.len();
+                    batch.packets.push(arrival);
                 }
                 Ok(None) => return batch,
                 Err(refusal) => {
@@ -141,15 +151,20 @@ fn next(
     bytes: &[u8],
     version: Version,
     max_packet_size: u32,
-) -> Result<Option<(Packet<'_>, Frame<'_>)>, Refusal> {
-    let split = Frame::split(bytes, max_packet_size as usize);
+) -> Result<Option<Arrival<'_>>, Refusal> {
+    let max_packet_size = max_packet_size as usize;
+    let split = Frame::split(bytes, max_packet_size);
     let frame = split.map_err(|error| match error.reason {
         ReasonCode::PACKET_TOO_LARGE => Refusal::Undecodable(error),
         _ => Refusal::Unframed(error),
     })?;
     let Some(frame) = frame else { return Ok(None) };
     let packet = Packet::decode(frame, version, Side::Client).map_err(Refusal::Undecodable)?;
-    Ok(Some((packet, frame)))
+    let run = match &packet {
+        Packet::Publish(first) => Run::find(bytes, first, frame, max_packet_size),
+        _ => None,
+    };
+    Ok(Some(Arrival { packet, frame, run }))
 }
 
 #[cfg(test)]
@@ -163,7 +178,7 @@ mod tests {
         assert_eq!(batch.packets.len(), 2);
         assert_eq!(batch.consumed(), 9);
         assert_eq!(batch.error, None);
-        let Packet::Publish(publish) = &batch.packets[1].0 else {
+        let Packet::Publish(publish) = &batch.packets[1].packet else {
             panic!("{batch:?}")
         };
         assert_eq!(batch.share(publish.payload, None), "hi");

@@ -221,12 +221,10 @@ pub(super) struct Frames<'a> {
 impl<'a> Frames<'a> {
     /// Starts from the frame that a publisher sent. It must spell out its
     /// topic name, and have no alias.
-    ///
-    /// A remaining length that is longer than it need be is taken but not
-    /// passed on: receivers may call it malformed (1.5.5).
+    /// One that is padded is not passed on.
     #[inline]
     pub(super) fn received(frame: Frame<'a>, version: Version, qos: QoS) -> Self {
-        if frame.header_len > 2 && frame.bytes[frame.header_len - 1] == 0 {
+        if frame.is_padded() {
             return Self::default();
         }
         let form = Form {

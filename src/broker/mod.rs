@@ -14,6 +14,7 @@
 //! | `estate.rs` | what a session leaves |
 //! | `publish.rs` | a publication on its way in, and wills |
 //! | `origin.rs` | stamps by which bridged brokers know what came around |
+//! | `run.rs` | publications in a row that differ in their payloads only |
 //! | `fanout.rs` | one publication while it is handed out |
 //! | `peers.rs` | sessions and connections |
 //! | `delivery.rs` | the way into outboxes and queues |
@@ -58,6 +59,7 @@ mod reload;
 mod restore;
 mod retained;
 mod routes;
+mod run;
 mod session;
 mod settings;
 mod stats;
@@ -318,17 +320,20 @@ impl Core {
             return false;
         };
         connection.heard = now;
-        while let Some((packet, frame)) = batch.packets.get(progress.packets) {
+        while let Some(arrival) = batch.packets.get(progress.packets) {
             // A packet before this one may have ended the connection.
             let Some(session) = self.peers.connection(id).and_then(|c| c.session()) else {
                 return false;
             };
-            if progress.is_fresh() {
+            if progress.is_fresh() && arrival.run.is_none() {
                 self.peers.stats.messages_received += 1;
             }
             self.peers.journal.begin(progress.promised);
-            let outcome = match packet {
-                Packet::Publish(publish) => self.publish(id, session, publish, *frame, batch),
+            let outcome = match &arrival.packet {
+                Packet::Publish(publish) => match arrival.run {
+                    Some(run) => self.publish_run(id, session, publish, run, batch),
+                    None => self.publish(id, session, publish, arrival.frame, batch),
+                },
                 Packet::Ack(AckKind::PubRel, ack) => {
                     self.release(id, session, ack);
                     Ok(())

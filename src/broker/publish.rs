@@ -154,7 +154,7 @@ impl Core {
 
     /// The route of the topic that a PUBLISH names or has an alias for
     /// (3.3.2.3.4).
-    fn find_route(
+    pub(super) fn find_route(
         &mut self,
         id: ConnectionId,
         topic: &str,

@@ -27,6 +27,8 @@ pub(super) struct Route {
     pub(super) targets: Box<[Target]>,
     /// Shared groups; a member is chosen for each message.
     pub(super) groups: Box<[u32]>,
+    /// Whether a session is among the targets more than once.
+    pub(super) overlaps: bool,
     /// Whether any of them may be a bridge that gets stamps.
     pub(super) reaches_bridge: bool,
     /// The state of the subscriptions that it was made from.
@@ -142,6 +144,7 @@ mod tests {
             topic: topic.into(),
             targets: [target].into(),
             groups: [].into(),
+            overlaps: false,
             reaches_bridge: false,
             generation,
         })
@@ -190,6 +193,7 @@ mod tests {
             topic: "all".into(),
             targets: vec![one.targets[0].clone(); many].into(),
             groups: [].into(),
+            overlaps: false,
             reaches_bridge: false,
             generation: 0,
         });

@@ -27,8 +27,13 @@ pub(super) struct Stats {
 
 impl Stats {
     pub(super) fn count_publish_sent(&mut self, payload: usize) {
-        self.messages_sent += 1;
-        self.publish_sent += 1;
-        self.publish_bytes_sent += payload as u64;
+        self.count_publishes_sent(1, payload);
+    }
+
+    /// `payloads`: of all together, in bytes.
+    pub(super) fn count_publishes_sent(&mut self, count: u64, payloads: usize) {
+        self.messages_sent += count;
+        self.publish_sent += count;
+        self.publish_bytes_sent += payloads as u64;
     }
 }

@@ -223,14 +223,22 @@ impl Subscriptions {
 
     fn resolve(&self, topic: &str, merge: bool) -> Route {
         let mut targets: Vec<Target> = Vec::new();
-        let mut groups = Vec::new();
+        let (mut groups, mut filters) = (Vec::new(), 0);
         self.tree.matching_filters(topic, |_, interest| {
             targets.extend(interest.plain.iter().map(Subscriber::target));
             groups.extend_from_slice(&interest.groups);
+            filters += 1;
         });
-        if merge {
-            merge_by_session(&mut targets);
+        // A session subscribes to a filter once, but perhaps to others.
+        if filters > 1 {
+            targets.sort_by_key(|target| target.session);
+            if merge {
+                merge_by_session(&mut targets);
+            }
         }
+        let overlaps = targets
+            .windows(2)
+            .any(|pair| pair[0].session == pair[1].session);
         let reaches_bridge = !self.bridges.is_empty()
             && (targets
                 .iter()
@@ -243,6 +251,7 @@ impl Subscriptions {
             topic: topic.into(),
             targets: targets.into(),
             groups: groups.into(),
+            overlaps,
             reaches_bridge,
             generation: self.generation,
         }
@@ -344,9 +353,9 @@ fn take(subscribers: &mut Subscribers, session: SessionId) -> bool {
     found.map(|index| subscribers.remove(index)).is_ok()
 }
 
-/// One target for each session: the highest QoS, all identifiers.
+/// One target for each session: the highest QoS, all identifiers. They are in
+/// the order of their sessions.
 fn merge_by_session(targets: &mut Vec<Target>) {
-    targets.sort_by_key(|target| target.session);
     targets.dedup_by(|next, kept| {
         if next.session != kept.session {
             return false;

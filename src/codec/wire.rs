@@ -60,6 +60,12 @@ impl<'a> Frame<'a> {
         self.bytes[0]
     }
 
+    /// Whether the remaining length is longer than it need be. Receivers may
+    /// call such a packet malformed (1.5.5).
+    pub fn is_padded(&self) -> bool {
+        self.header_len > 2 && self.bytes[self.header_len - 1] == 0
+    }
+
     /// What follows the fixed header.
     pub fn body(&self) -> &'a [u8] {
         &self.bytes[self.header_len..]

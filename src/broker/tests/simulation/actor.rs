@@ -208,6 +208,11 @@ impl Actor {
         };
         if qos == Q0 {
             self.write_flight(&flight, false);
+            // Mostly a run, which the broker hands on as one piece.
+            for _ in 0..random.pick(&[0, 0, 0, 1, 3]) {
+                flight.payload = self.payload(random.pick(&[0, 10, 2_000][..sizes / 2]));
+                self.write_flight(&flight, false);
+            }
             return;
         }
         flight.id = loop {

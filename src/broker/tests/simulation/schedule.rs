@@ -300,8 +300,15 @@ impl Simulation {
             return;
         }
         self.world.core.receive(now, client.id, &batch);
-        for (packet, _) in &batch.packets {
-            self.model.receive(who, packet);
+        for arrival in &batch.packets {
+            match (&arrival.packet, arrival.run) {
+                (Packet::Publish(first), Some(run)) => {
+                    for (publish, _) in run.packets(first) {
+                        self.model.receive(who, &Packet::Publish(publish));
+                    }
+                }
+                (packet, _) => self.model.receive(who, packet),
+            }
         }
         if batch.error.is_some() {
             self.model.receive_garbage(who);
