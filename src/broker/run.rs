@@ -160,7 +160,7 @@ impl Core {
         {
             return None;
         }
-        let connection = self.peers.connection(id).filter(|c| !c.is_bridge)?;
+        let connection = self.peers.connection(id)?;
         let origin = Origin {
             session,
             version: connection.version,

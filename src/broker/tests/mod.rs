@@ -17,6 +17,7 @@ mod reload;
 mod restart;
 mod retained;
 mod rights;
+mod runs;
 mod sessions;
 mod shared;
 mod simulation;
