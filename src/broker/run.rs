@@ -156,7 +156,7 @@ impl Core {
         if settings.log.contains(LogType::Debug)
             || settings.memory_limit < usize::MAX
             || run.longest > settings.message_size_limit as usize
-            || self.is_disk_full
+            || settings.upgrade_outgoing_qos
         {
             return None;
         }
@@ -182,11 +182,6 @@ impl Core {
         batch: &Batch<'_>,
     ) -> Result<(), Refusal> {
         for (publish, frame) in run.packets(first) {
-            // The one before may have ended the connection.
-            let open = self.peers.connection(id).and_then(|c| c.session());
-            if open != Some(session) {
-                break;
-            }
             self.peers.stats.messages_received += 1;
             self.publish(id, session, &publish, frame, batch)?;
         }
@@ -228,7 +223,6 @@ impl Peers {
         let takes_it_as_it_is = plain
             && session.policy.mount_point.is_empty()
             && origin.mount == 0
-            && self.settings.granted(target.qos, QOS) == QOS
             && run.longest <= connection.max_packet_size
             && connection.outbox.len() < SOFT_LIMIT
             && !session.must_wait(connection, QOS, run.longest)

@@ -7,8 +7,11 @@ use std::sync::Arc;
 use super::harness::*;
 use crate::auth::Acl;
 use crate::broker::{Policy, Settings};
-use crate::codec::{Connect, Packet, Property, SubscriptionOptions};
+use crate::codec::{BRIDGE, Connect, Packet, Property, SubscriptionOptions};
 use crate::config::LogTypes;
+
+/// Long enough for an alias.
+const TOPIC: &str = "site/topic";
 
 /// The clients of a world beside the publisher.
 type Guests = fn(&mut World) -> Vec<Client>;
@@ -34,22 +37,22 @@ fn elsewhere(
 
 fn plain(world: &mut World) -> Vec<Client> {
     VERSIONS
-        .map(|version| guest(world, &hello(version, &format!("{version:?}")), "t"))
+        .map(|version| guest(world, &hello(version, &format!("{version:?}")), "#"))
         .into()
 }
 
 fn particular(world: &mut World) -> Vec<Client> {
     let aliased = with(hello(V5, "aliased"), Property::TopicAliasMaximum(5));
-    let small = |version, id| with(hello(version, id), Property::MaximumPacketSize(40));
+    let small = |version, id| with(hello(version, id), Property::MaximumPacketSize(50));
     let identified = world.client(V5, "identified");
-    world.subscribe_with(identified, "t", options(Q0), Some(9));
+    world.subscribe_with(identified, TOPIC, options(Q0), Some(9));
     let rights = Acl::parse(b"topic read other\n", "acl").unwrap();
     let denied = |policy: &mut Policy| policy.acl = Some(Arc::new(rights));
     vec![
-        guest(world, &aliased, "t"),
-        guest(world, &small(V5, "small"), "t"),
+        guest(world, &aliased, TOPIC),
+        guest(world, &small(V5, "small"), TOPIC),
         identified,
-        elsewhere(world, denied, |w| guest(w, &hello(V311, "denied"), "t")),
+        elsewhere(world, denied, |w| guest(w, &hello(V311, "denied"), TOPIC)),
     ]
 }
 
@@ -68,37 +71,43 @@ fn mounted(world: &mut World) -> Vec<Client> {
 }
 
 fn overlapping(world: &mut World) -> Vec<Client> {
-    let client = guest(world, &hello(V5, "twice"), "t");
+    let client = guest(world, &hello(V5, "twice"), TOPIC);
     world.subscribe(client, "#", Q0);
     vec![client]
 }
 
 fn shared(world: &mut World) -> Vec<Client> {
-    let mut member = |id| guest(world, &hello(V5, id), "$share/g/t");
+    let mut member = |id| guest(world, &hello(V5, id), &format!("$share/g/{TOPIC}"));
     vec![member("a"), member("b")]
 }
 
 fn bridged(world: &mut World) -> Vec<Client> {
     let policy = |policy: &mut Policy| *policy = Policy::bridge();
     vec![
-        elsewhere(world, policy, |w| guest(w, &hello(V5, "bridge"), "#")),
+        elsewhere(world, policy, |w| {
+            guest(
+                w,
+                &with(lasting(V5, "bridge"), Property::UserProperty(BRIDGE, "")),
+                "#",
+            )
+        }),
         guest(world, &hello(V5, "guest"), "#"),
     ]
 }
 
 /// One that is away and comes back for what waited.
 fn away(world: &mut World) -> Vec<Client> {
-    let client = guest(world, &lasting(V311, "away"), "t");
+    let client = guest(world, &lasting(V311, "away"), TOPIC);
     world.cut(client);
     Vec::new()
 }
 
 /// One whose outbox is full, and who has held others up for too long.
 fn stalled(world: &mut World) -> Vec<Client> {
-    let client = guest(world, &hello(V311, "stalled"), "t");
+    let client = guest(world, &hello(V311, "stalled"), TOPIC);
     let other = world.client(V311, "other");
     for _ in 0..70 {
-        world.publish(other, &message("t", &"x".repeat(1024), Q0));
+        world.publish(other, &message(TOPIC, &"x".repeat(1024), Q0));
     }
     world.pass(200);
     vec![client]
@@ -114,13 +123,14 @@ fn outcome(
     sizes: &[usize],
 ) -> Vec<String> {
     let mut world = World::with(change);
+    world.core.set_origin(1);
     let mut clients = guests(&mut world);
     let publisher = publisher(&mut world);
     let no_local = SubscriptionOptions {
         no_local: publisher.version == V5,
         ..options(Q0)
     };
-    world.subscribe_with(publisher, "t", no_local, None);
+    world.subscribe_with(publisher, TOPIC, no_local, None);
     world.log();
     let payloads = sizes.iter().map(|size| "x".repeat(*size));
     let payloads: Vec<_> = payloads
@@ -129,7 +139,7 @@ fn outcome(
         .collect();
     let packets = payloads
         .iter()
-        .map(|x| Packet::Publish(message("t", x, Q0)));
+        .map(|x| Packet::Publish(message(TOPIC, x, Q0)));
     let packets: Vec<_> = packets.collect();
     if at_once {
         world.send_all(publisher, &packets);
@@ -139,6 +149,8 @@ fn outcome(
         }
     }
     let mut seen = world.log();
+    // How far above the limit a read has led, it tells.
+    seen.retain(|line| !line.starts_with("memory_limit"));
     let stats = &world.core.peers.stats;
     seen.push(format!("{stats:?}"));
     seen.push(format!("{:?}", world.core.outlook(publisher.id)));
@@ -156,7 +168,10 @@ fn outcome(
 const SETTINGS: [fn(&mut Settings); 6] = [
     |_| {},
     |settings| settings.log = LogTypes::ALL,
-    |settings| settings.memory_limit = usize::MAX - 1,
+    |settings| {
+        settings.memory_limit = 85_000;
+        settings.queue_qos0_messages = true;
+    },
     |settings| settings.message_size_limit = 4,
     |settings| settings.upgrade_outgoing_qos = true,
     |settings| {
@@ -170,7 +185,7 @@ const PUBLISHERS: [fn(&mut World) -> Client; 4] = [
     |world| world.client(V5, "publisher"),
     |world| elsewhere(world, below("site/"), |w| w.client(V311, "publisher")),
     |world| {
-        let rights = Acl::parse(b"topic read t\n", "acl").unwrap();
+        let rights = Acl::parse(format!("topic read {TOPIC}").as_bytes(), "acl").unwrap();
         let reader = |policy: &mut Policy| policy.acl = Some(Arc::new(rights));
         elsewhere(world, reader, |w| w.client(V311, "publisher"))
     },
