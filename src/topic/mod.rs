@@ -68,6 +68,12 @@ pub fn matches(filter: &str, topic: &str) -> bool {
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {
         return false;
     }
+    levels_match(filter, topic)
+}
+
+/// The same for what is left of both behind their first levels, where `$` has
+/// no meaning.
+fn levels_match(filter: &str, topic: &str) -> bool {
     let mut levels = topic.split('/');
     for part in filter.split('/') {
         if part == "#" {

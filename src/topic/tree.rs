@@ -5,13 +5,17 @@
 //! (retained messages).
 //!
 //! Nodes live in one vector; the children of all nodes in one hash table keyed
-//! by (parent, level). That costs far less memory than a map in each node.
+//! by (parent, level). That costs far less memory than a map in each node. Where
+//! only one path goes on from a node, all that is left of it is one node, a tail:
+//! `home/17/sensor/temperature` mostly needs one node of its own, not three.
 //! Nothing recurses: the depth of a topic is chosen by whoever publishes.
 
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use smol_str::SmolStr;
+
+use super::levels_match;
 
 /// A node of a [`Tree`]; valid until the node is pruned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,15 +36,25 @@ pub struct Tree<V> {
     nodes: Vec<Node<V>>,
     /// Pruned places in `nodes`.
     free: Vec<u32>,
-    children: HashTable<u32>,
+    children: HashTable<Child>,
     hasher: DefaultHashBuilder,
-    /// The bytes of all levels' names.
+    /// The bytes of all labels.
     text: usize,
+}
+
+/// A node with the hash of its parent and first level: to make room for more
+/// would otherwise have to look at every node.
+#[derive(Clone, Copy, Debug)]
+struct Child {
+    hash: u32,
+    id: u32,
 }
 
 #[derive(Clone, Debug)]
 struct Node<V> {
-    level: SmolStr,
+    /// Its level; all levels that are left, with their slashes, in a tail, which
+    /// has no children.
+    label: SmolStr,
     parent: u32,
     /// All children are linked in a list, for filters that ask for any.
     first_child: u32,
@@ -53,10 +67,10 @@ struct Node<V> {
 }
 
 impl<V: Default> Node<V> {
-    fn new(level: &str, parent: u32) -> Self {
+    fn new() -> Self {
         Self {
-            level: level.into(),
-            parent,
+            label: SmolStr::default(),
+            parent: NONE,
             first_child: NONE,
             next_sibling: NONE,
             previous_sibling: NONE,
@@ -70,7 +84,7 @@ impl<V: Default> Node<V> {
 impl<V: Default> Default for Tree<V> {
     fn default() -> Self {
         Self {
-            nodes: vec![Node::new("", NONE)],
+            nodes: vec![Node::new()],
             free: Vec::new(),
             children: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
@@ -87,32 +101,46 @@ impl<V: Default + Vacant> Tree<V> {
 
     /// About how many bytes it takes beside what its values refer to.
     pub fn weight(&self) -> usize {
-        self.children.len() * (size_of::<Node<V>>() + 2 * size_of::<u32>()) + self.text
+        self.children.len() * (size_of::<Node<V>>() + 2 * size_of::<Child>()) + self.text
     }
 
     /// The node for a topic name or filter, made if it isn't there. A node
     /// that stays vacant must be [pruned](Self::prune).
     pub fn insert(&mut self, path: &str) -> NodeId {
-        let mut node = ROOT;
-        for level in path.split('/') {
-            node = match self.child(node, level) {
-                NONE => self.add_child(node, level),
-                child => child,
+        let (mut node, mut rest) = (ROOT, path);
+        loop {
+            let (level, below) = split_level(rest);
+            let Some(child) = self.child(node, level) else {
+                return NodeId(self.add_child(node, rest));
             };
+            if self.is_tail(child, level) {
+                if self.nodes[child as usize].label == rest {
+                    return NodeId(child);
+                }
+                self.divide(child, rest);
+                continue;
+            }
+            match below {
+                None => return NodeId(child),
+                Some(below) => (node, rest) = (child, below),
+            }
         }
-        NodeId(node)
     }
 
     /// The node for a topic name or filter, if it is there.
     pub fn find(&self, path: &str) -> Option<NodeId> {
-        let mut node = ROOT;
-        for level in path.split('/') {
-            node = self.child(node, level);
-            if node == NONE {
-                return None;
+        let (mut node, mut rest) = (ROOT, path);
+        loop {
+            let (level, below) = split_level(rest);
+            node = self.child(node, level)?;
+            if self.is_tail(node, level) {
+                return (self.nodes[node as usize].label == rest).then_some(NodeId(node));
+            }
+            match below {
+                None => return Some(NodeId(node)),
+                Some(below) => rest = below,
             }
         }
-        Some(NodeId(node))
     }
 
     /// The value at a node.
@@ -130,7 +158,7 @@ impl<V: Default + Vacant> Tree<V> {
         let mut levels = Vec::new();
         let mut current = node.0;
         while current != ROOT {
-            levels.push(&*self.nodes[current as usize].level);
+            levels.push(&*self.nodes[current as usize].label);
             current = self.nodes[current as usize].parent;
         }
         levels.reverse();
@@ -172,13 +200,15 @@ impl<V: Default + Vacant> Tree<V> {
                 found(NodeId(id), &node.value);
                 continue;
             };
-            let (level, rest) = split_level(rest);
-            if wildcards && node.plus != NONE {
-                stack.push((node.plus, rest));
-            }
-            let child = self.child(id, level);
-            if child != NONE {
-                stack.push((child, rest));
+            let (level, below) = split_level(rest);
+            let plus = (wildcards && node.plus != NONE).then_some((node.plus, "+"));
+            let named = self.child(id, level).map(|child| (child, level));
+            for (child, level) in plus.into_iter().chain(named) {
+                if !self.is_tail(child, level) {
+                    stack.push((child, below));
+                } else if levels_match(&self.nodes[child as usize].label, rest) {
+                    found(NodeId(child), &self.nodes[child as usize].value);
+                }
             }
         }
     }
@@ -186,6 +216,7 @@ impl<V: Default + Vacant> Tree<V> {
     /// Calls `found` for each node whose topic name matches the filter, as
     /// long as it returns true.
     pub fn matching_names(&self, filter: &str, mut found: impl FnMut(NodeId, &V) -> bool) {
+        // A node, and what is left of the filter below it.
         let mut stack = vec![(ROOT, Some(filter))];
         while let Some((id, rest)) = stack.pop() {
             let Some(rest) = rest else {
@@ -195,40 +226,39 @@ impl<V: Default + Vacant> Tree<V> {
                 continue;
             };
             let (level, below) = split_level(rest);
+            let enter = |child: u32| {
+                let label = &self.nodes[child as usize].label;
+                if label.contains('/') {
+                    levels_match(rest, label).then_some((child, None))
+                } else {
+                    Some((child, below))
+                }
+            };
             match level {
                 // '#' matches the parent level too, and all levels below.
                 "#" => {
                     if id != ROOT && !found(NodeId(id), &self.nodes[id as usize].value) {
                         return;
                     }
-                    self.push_children(id, Some("#"), &mut stack);
+                    stack.extend(self.children(id).map(|child| (child, Some("#"))));
                 }
-                "+" => self.push_children(id, below, &mut stack),
-                _ => {
-                    let child = self.child(id, level);
-                    if child != NONE {
-                        stack.push((child, below));
-                    }
-                }
+                "+" => stack.extend(self.children(id).filter_map(enter)),
+                _ => stack.extend(self.child(id, level).and_then(enter)),
             }
         }
     }
 
-    fn push_children<'a>(
-        &self,
-        id: u32,
-        rest: Option<&'a str>,
-        stack: &mut Vec<(u32, Option<&'a str>)>,
-    ) {
-        let mut child = self.nodes[id as usize].first_child;
-        while child != NONE {
-            let node = &self.nodes[child as usize];
-            // Wildcards don't reach topics that begin with '$' (4.7.2).
-            if id != ROOT || !node.level.starts_with('$') {
-                stack.push((child, rest));
-            }
-            child = node.next_sibling;
-        }
+    /// The children of a node that wildcards reach: not topics that begin with
+    /// '$' (4.7.2).
+    fn children(&self, id: u32) -> impl Iterator<Item = u32> {
+        let node = |id: u32| self.nodes.get(id as usize);
+        let mut next = self.nodes[id as usize].first_child;
+        let all = std::iter::from_fn(move || {
+            let child = next;
+            next = node(child)?.next_sibling;
+            Some(child)
+        });
+        all.filter(move |&child| id != ROOT || !self.nodes[child as usize].label.starts_with('$'))
     }
 
     /// Calls `found` for every node that isn't vacant.
@@ -247,85 +277,127 @@ impl<V: Default + Vacant> Tree<V> {
         }
     }
 
-    fn hash_of(&self, parent: u32, level: &str) -> u64 {
-        self.hasher.hash_one((parent, level))
+    fn hash_of(&self, parent: u32, level: &str) -> u32 {
+        self.hasher.hash_one((parent, level)) as u32
     }
 
-    fn child(&self, parent: u32, level: &str) -> u32 {
-        let found = self.children.find(self.hash_of(parent, level), |&id| {
-            let node = &self.nodes[id as usize];
-            node.parent == parent && *node.level == *level
+    fn child(&self, parent: u32, level: &str) -> Option<u32> {
+        let hash = self.hash_of(parent, level);
+        let found = self.children.find(widen(hash), |child| {
+            child.hash == hash && {
+                let node = &self.nodes[child.id as usize];
+                node.parent == parent && split_level(&node.label).0 == level
+            }
         });
-        found.copied().unwrap_or(NONE)
+        found.map(|child| child.id)
     }
 
-    fn add_child(&mut self, parent: u32, level: &str) -> u32 {
-        let mut node = Node::new(level, parent);
-        let sibling = self.nodes[parent as usize].first_child;
-        node.next_sibling = sibling;
-        self.text += level.len();
-        let id = if let Some(id) = self.free.pop() {
-            self.nodes[id as usize] = node;
-            id
-        } else {
-            self.nodes.push(node);
+    /// Whether a node that is known to begin with that level has more of them.
+    fn is_tail(&self, id: u32, level: &str) -> bool {
+        self.nodes[id as usize].label.len() > level.len()
+    }
+
+    fn add_child(&mut self, parent: u32, label: &str) -> u32 {
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.nodes.push(Node::new());
             self.nodes.len() as u32 - 1
-        };
-        if sibling != NONE {
-            self.nodes[sibling as usize].previous_sibling = id;
+        });
+        self.attach(id, parent, label);
+        id
+    }
+
+    /// Makes nodes of the levels that a tail has in common with another path,
+    /// so that what differs can stand side by side. The tail stays the node
+    /// that it was; what is left of it is below the others.
+    fn divide(&mut self, tail: u32, path: &str) {
+        let mut parent = self.nodes[tail as usize].parent;
+        let label = self.detach(tail);
+        let (mut left, mut path) = (&*label, Some(path));
+        while let (level, Some(below)) = split_level(left)
+            && let Some((other, rest)) = path.map(split_level)
+            && level == other
+        {
+            parent = self.add_child(parent, level);
+            (left, path) = (below, rest);
         }
+        self.attach(tail, parent, left);
+    }
+
+    fn attach(&mut self, id: u32, parent: u32, label: &str) {
+        let (level, _) = split_level(label);
+        self.text += label.len();
         let parent_node = &mut self.nodes[parent as usize];
-        parent_node.first_child = id;
+        let sibling = std::mem::replace(&mut parent_node.first_child, id);
         match level {
             "+" => parent_node.plus = id,
             "#" => parent_node.hash = id,
             _ => {}
         }
+        if sibling != NONE {
+            self.nodes[sibling as usize].previous_sibling = id;
+        }
+        let node = &mut self.nodes[id as usize];
+        (node.label, node.parent) = (label.into(), parent);
+        (node.previous_sibling, node.next_sibling) = (NONE, sibling);
         let hash = self.hash_of(parent, level);
-        let (nodes, hasher) = (&self.nodes, &self.hasher);
-        self.children.insert_unique(hash, id, |&id| {
-            let node = &nodes[id as usize];
-            hasher.hash_one((node.parent, &*node.level))
-        });
-        id
+        self.children
+            .insert_unique(widen(hash), Child { hash, id }, |child| widen(child.hash));
     }
 
-    fn remove(&mut self, id: u32) {
-        let node = std::mem::replace(&mut self.nodes[id as usize], Node::new("", NONE));
-        let hash = self.hash_of(node.parent, &node.level);
-        if let Ok(entry) = self.children.find_entry(hash, |&candidate| candidate == id) {
+    /// Takes a node from its place. Returns its label.
+    fn detach(&mut self, id: u32) -> SmolStr {
+        let node = &mut self.nodes[id as usize];
+        let label = std::mem::take(&mut node.label);
+        let (parent, previous, next) = (node.parent, node.previous_sibling, node.next_sibling);
+        let (level, _) = split_level(&label);
+        let hash = widen(self.hash_of(parent, level));
+        if let Ok(entry) = self.children.find_entry(hash, |child| child.id == id) {
             entry.remove();
         }
-        self.text -= node.level.len();
-        if node.next_sibling != NONE {
-            self.nodes[node.next_sibling as usize].previous_sibling = node.previous_sibling;
+        self.text -= label.len();
+        if next != NONE {
+            self.nodes[next as usize].previous_sibling = previous;
         }
-        let parent = &mut self.nodes[node.parent as usize];
-        match &*node.level {
+        let parent = &mut self.nodes[parent as usize];
+        match level {
             "+" => parent.plus = NONE,
             "#" => parent.hash = NONE,
             _ => {}
         }
-        if node.previous_sibling == NONE {
-            parent.first_child = node.next_sibling;
+        if previous == NONE {
+            parent.first_child = next;
         } else {
-            self.nodes[node.previous_sibling as usize].next_sibling = node.next_sibling;
+            self.nodes[previous as usize].next_sibling = next;
         }
+        label
+    }
+
+    fn remove(&mut self, id: u32) {
+        self.detach(id);
+        self.nodes[id as usize] = Node::new();
         self.free.push(id);
     }
 }
 
+/// The table takes its decisions by the highest and the lowest bits.
+fn widen(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
+}
+
 /// The first level, and what follows it: `None` where it was the last.
 fn split_level(path: &str) -> (&str, Option<&str>) {
-    match path.split_once('/') {
-        Some((level, rest)) => (level, Some(rest)),
+    // Levels are short: a search that prepares itself takes longer.
+    match path.bytes().position(|byte| byte == b'/') {
+        Some(end) => (&path[..end], Some(&path[end + 1..])),
         None => (path, None),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{matches, tests::CASES};
+    use std::collections::BTreeMap;
+
+    use super::super::{is_valid_filter, is_valid_name, matches, tests::CASES};
     use super::*;
 
     #[derive(Debug, Default)]
@@ -421,6 +493,86 @@ mod tests {
         assert_eq!(tree.path(node), "a/b/c", "freed places serve again");
     }
 
+    /// All valid paths of up to three of these levels.
+    fn many_paths() -> Vec<String> {
+        let mut paths = vec![String::new()];
+        for _ in 0..3 {
+            for path in paths.clone() {
+                for level in ["a", "b", "ab", "", "$c", "+", "#"] {
+                    let slash = if path.is_empty() { "" } else { "/" };
+                    paths.push(format!("{path}{slash}{level}"));
+                }
+            }
+        }
+        paths.retain(|path| is_valid_filter(path));
+        paths.sort();
+        paths.dedup();
+        paths
+    }
+
+    /// Paths come and go, few at first and in the end, many in between; what is
+    /// found is what a list and [`matches`] say.
+    fn agrees_with_a_list(kept: &[&str], asked: &[&str], of_names: bool) {
+        let (mut tree, mut list) = (Tree::<Mark>::default(), BTreeMap::new());
+        let mut random = 1u64;
+        let mut pick = |from: usize| {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (random >> 33) as usize % from
+        };
+        for step in 0..6000 {
+            let path = kept[pick(kept.len())];
+            let known = tree.find(path).filter(|node| tree.value(*node).0);
+            assert_eq!(known, list.get(path).copied());
+            if pick(6000) > step {
+                let node = tree.insert(path);
+                tree.value_mut(node).0 = true;
+                list.insert(path, node);
+            } else if let Some(node) = list.remove(path) {
+                tree.value_mut(node).0 = false;
+                tree.prune(node);
+            }
+            let asked = asked[pick(asked.len())];
+            let (found, expected): (_, Vec<_>) = if of_names {
+                let matching = list.keys().filter(|name| matches(asked, name));
+                (names(&tree, asked), matching.collect())
+            } else {
+                let matching = list.keys().filter(|filter| matches(filter, asked));
+                (filters(&tree, asked), matching.collect())
+            };
+            assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{asked}");
+        }
+        for (path, node) in list {
+            assert_eq!(tree.path(node), path, "a node stays what it is");
+            tree.value_mut(node).0 = false;
+            tree.prune(node);
+        }
+        assert!(tree.is_empty());
+        assert_eq!((tree.text, tree.nodes.len()), (0, tree.free.len() + 1));
+    }
+
+    #[test]
+    fn paths_that_come_and_go_are_found_as_in_a_list() {
+        let all = many_paths();
+        let paths: Vec<_> = all.iter().map(String::as_str).collect();
+        let topics: Vec<_> = paths.iter().copied().filter(|p| is_valid_name(p)).collect();
+        agrees_with_a_list(&paths, &topics, false);
+        agrees_with_a_list(&topics, &paths, true);
+    }
+
+    #[test]
+    fn what_is_left_of_a_path_is_one_node() {
+        let mut tree = tree(&["home/17/sensor/temperature", "home/18/sensor/temperature"]);
+        assert_eq!(tree.nodes.len(), 4, "the root, home, and a tail each");
+        let node = tree.insert("home/17/sensor/humidity");
+        assert_eq!(tree.nodes.len(), 7);
+        tree.prune(node);
+        let left = ["home/17/sensor/temperature", "home/18/sensor/temperature"];
+        assert_eq!(names(&tree, "#"), left);
+        assert_eq!(names(&tree, "home/+/sensor/+"), left);
+    }
+
     #[test]
     fn a_parent_with_children_stays() {
         let mut tree = tree(&["a", "a/b"]);
@@ -436,5 +588,9 @@ mod tests {
         let tree = tree(&[&deep, "#", "+/#"]);
         assert_eq!(filters(&tree, &deep).len(), 3);
         assert_eq!(names(&tree, "#").len(), 3);
+        let mut tree = tree;
+        let other = tree.insert(&format!("{}b", deep));
+        tree.value_mut(other).0 = true;
+        assert_eq!(names(&tree, "#").len(), 4);
     }
 }
