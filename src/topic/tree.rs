@@ -589,7 +589,7 @@ mod tests {
         assert_eq!(filters(&tree, &deep).len(), 3);
         assert_eq!(names(&tree, "#").len(), 3);
         let mut tree = tree;
-        let other = tree.insert(&format!("{}b", deep));
+        let other = tree.insert(&format!("{deep}b"));
         tree.value_mut(other).0 = true;
         assert_eq!(names(&tree, "#").len(), 4);
     }
