@@ -32,7 +32,8 @@ pub struct Batch<'a> {
 pub(super) struct Arrival<'a> {
     pub(super) packet: Packet<'a>,
     pub(super) frame: Frame<'a>,
-    pub(super) run: Option<Run<'a>>,
+    /// On the heap, because few packets begin one.
+    pub(super) run: Option<Box<Run<'a>>>,
 }
 
 /// How far the core has come with a batch.
@@ -101,7 +102,8 @@ impl<'a> Batch<'a> {
         loop {
             match next(&bytes[batch.consumed..], version, max_packet_size) {
                 Ok(Some(arrival)) => {
-                    let bytes = arrival.run.map_or(arrival.frame.bytes, |run| run.bytes);
+                    let run = arrival.run.as_ref();
+                    let bytes = run.map_or(arrival.frame.bytes, |run| run.bytes);
                     batch.consumed += bytes.len();
                     batch.packets.push(arrival);
                 }
@@ -161,7 +163,7 @@ fn next(
     let Some(frame) = frame else { return Ok(None) };
     let packet = Packet::decode(frame, version, Side::Client).map_err(Refusal::Undecodable)?;
     let run = match &packet {
-        Packet::Publish(first) => Run::find(bytes, first, frame, max_packet_size),
+        Packet::Publish(first) => Run::find(bytes, first, frame, max_packet_size).map(Box::new),
         _ => None,
     };
     Ok(Some(Arrival { packet, frame, run }))

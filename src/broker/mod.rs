@@ -330,7 +330,7 @@ impl Core {
             }
             self.peers.journal.begin(progress.promised);
             let outcome = match &arrival.packet {
-                Packet::Publish(publish) => match arrival.run {
+                Packet::Publish(publish) => match &arrival.run {
                     Some(run) => self.publish_run(id, session, publish, run, batch),
                     None => self.publish(id, session, publish, arrival.frame, batch),
                 },

@@ -18,7 +18,7 @@ use crate::config::LogType;
 
 /// PUBLISH packets of one topic at QoS 0, neither retained nor with properties,
 /// one behind the other.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Run<'a> {
     /// All of them, in a form that receivers may have.
     pub(super) bytes: &'a [u8],
@@ -72,10 +72,10 @@ impl<'a> Run<'a> {
 
     /// Its packets, one by one.
     pub(super) fn packets(
-        self,
+        &self,
         first: &Publish<'a>,
-    ) -> impl Iterator<Item = (Publish<'a>, Frame<'a>)> {
-        let (mut rest, topic) = (self.bytes, first.topic);
+    ) -> impl Iterator<Item = (Publish<'a>, Frame<'a>)> + use<'a> {
+        let (mut rest, head, topic) = (self.bytes, self.head.len(), first.topic);
         std::iter::from_fn(move || {
             let frame = Frame::split(rest, usize::MAX).ok().flatten()?;
             rest = &rest[frame.bytes.len()..];
@@ -86,7 +86,7 @@ impl<'a> Run<'a> {
                 topic,
                 packet_id: 0,
                 properties: Properties::new(),
-                payload: &frame.body()[self.head.len()..],
+                payload: &frame.body()[head..],
             };
             Some((publish, frame))
         })
@@ -108,10 +108,10 @@ impl Core {
         id: ConnectionId,
         session: SessionId,
         first: &Publish<'_>,
-        run: Run<'_>,
+        run: &Run<'_>,
         batch: &Batch<'_>,
     ) -> Result<(), Refusal> {
-        let Some((route, origin)) = self.route_of_run(id, session, first, &run) else {
+        let Some((route, origin)) = self.route_of_run(id, session, first, run) else {
             return self.publish_each(id, session, first, run, batch);
         };
         let stats = &mut self.peers.stats;
@@ -121,7 +121,7 @@ impl Core {
         let peers = &mut self.peers;
         let targets = route.targets.iter();
         let particular: Vec<_> = targets
-            .filter(|target| !peers.deliver_run(&run, origin, target, &route.topic))
+            .filter(|target| !peers.deliver_run(run, origin, target, &route.topic))
             .collect();
         if !particular.is_empty() {
             let properties = MessageProperties::default();
@@ -178,7 +178,7 @@ impl Core {
         id: ConnectionId,
         session: SessionId,
         first: &Publish<'_>,
-        run: Run<'_>,
+        run: &Run<'_>,
         batch: &Batch<'_>,
     ) -> Result<(), Refusal> {
         for (publish, frame) in run.packets(first) {
@@ -249,7 +249,7 @@ mod tests {
 
     fn run_of(bytes: &[u8]) -> Option<(usize, u64, usize, usize)> {
         let batch = Batch::decode(bytes, Version::V5, 100);
-        let run = batch.packets[0].run?;
+        let run = batch.packets[0].run.as_ref()?;
         Some((run.bytes.len(), run.count, run.payloads, run.longest))
     }
 

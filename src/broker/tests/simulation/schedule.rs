@@ -301,7 +301,7 @@ impl Simulation {
         }
         self.world.core.receive(now, client.id, &batch);
         for arrival in &batch.packets {
-            match (&arrival.packet, arrival.run) {
+            match (&arrival.packet, &arrival.run) {
                 (Packet::Publish(first), Some(run)) => {
                     for (publish, _) in run.packets(first) {
                         self.model.receive(who, &Packet::Publish(publish));
