@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use super::Core;
-use super::Refusal;
 use super::batch::Batch;
 use super::connection::ConnectionId;
 use super::delivery::SOFT_LIMIT;
@@ -13,6 +11,7 @@ use super::peers::{Peers, open_outbox};
 use super::publication::MessageProperties;
 use super::routes::{Route, Target};
 use super::session::SessionId;
+use super::{Core, Refusal};
 use crate::codec::{Frame, Properties, Publish, QoS, Version};
 use crate::config::LogType;
 
@@ -95,7 +94,7 @@ impl<'a> Run<'a> {
 
 /// Who sent a run, as far as its receivers care.
 #[derive(Clone, Copy)]
-struct Origin {
+struct Sender {
     session: SessionId,
     version: Version,
     /// The length of the mount point, which the frames don't have.
@@ -111,8 +110,12 @@ impl Core {
         run: &Run<'_>,
         batch: &Batch<'_>,
     ) -> Result<(), Refusal> {
-        let Some((route, origin)) = self.route_of_run(id, session, first, run) else {
-            return self.publish_each(id, session, first, run, batch);
+        let Some((route, sender)) = self.route_of_run(id, session, first, run) else {
+            for (publish, frame) in run.packets(first) {
+                self.peers.stats.messages_received += 1;
+                self.publish(id, session, &publish, frame, batch)?;
+            }
+            return Ok(());
         };
         let stats = &mut self.peers.stats;
         stats.messages_received += run.count;
@@ -121,7 +124,7 @@ impl Core {
         let peers = &mut self.peers;
         let targets = route.targets.iter();
         let particular: Vec<_> = targets
-            .filter(|target| !peers.deliver_run(run, origin, target, &route.topic))
+            .filter(|target| !peers.deliver_run(run, sender, target, &route.topic))
             .collect();
         if !particular.is_empty() {
             let properties = MessageProperties::default();
@@ -129,9 +132,9 @@ impl Core {
                 let (payload, qos, now) = (publish.payload, publish.qos, peers.now);
                 let mut fanout = Fanout::new(&route.topic, payload, qos, false, &properties, now);
                 fanout.publisher = Some(session);
-                fanout.mount = origin.mount;
+                fanout.mount = sender.mount;
                 fanout.batch = Some(batch);
-                fanout.frames = Frames::received(frame, origin.version, qos);
+                fanout.frames = Frames::received(frame, sender.version, qos);
                 for target in &particular {
                     peers.deliver(&mut fanout, target, None);
                 }
@@ -151,7 +154,7 @@ impl Core {
         session: SessionId,
         first: &Publish<'_>,
         run: &Run<'_>,
-    ) -> Option<(Arc<Route>, Origin)> {
+    ) -> Option<(Arc<Route>, Sender)> {
         let settings = &self.peers.settings;
         if settings.log.contains(LogType::Debug)
             || settings.memory_limit < usize::MAX
@@ -161,7 +164,7 @@ impl Core {
             return None;
         }
         let connection = self.peers.connection(id)?;
-        let origin = Origin {
+        let sender = Sender {
             session,
             version: connection.version,
             mount: connection.policy.mount_point.len(),
@@ -170,22 +173,7 @@ impl Core {
         let may_write = self.peers.session(session)?;
         let may_write = may_write.why_not_write(&route.topic).is_none();
         let one_by_one = !route.groups.is_empty() || route.overlaps || route.reaches_bridge;
-        (may_write && !one_by_one).then_some((route, origin))
-    }
-
-    fn publish_each(
-        &mut self,
-        id: ConnectionId,
-        session: SessionId,
-        first: &Publish<'_>,
-        run: &Run<'_>,
-        batch: &Batch<'_>,
-    ) -> Result<(), Refusal> {
-        for (publish, frame) in run.packets(first) {
-            self.peers.stats.messages_received += 1;
-            self.publish(id, session, &publish, frame, batch)?;
-        }
-        Ok(())
+        (may_write && !one_by_one).then_some((route, sender))
     }
 }
 
@@ -195,7 +183,7 @@ impl Peers {
     fn deliver_run(
         &mut self,
         run: &Run<'_>,
-        origin: Origin,
+        sender: Sender,
         target: &Target,
         topic: &Arc<str>,
     ) -> bool {
@@ -207,7 +195,7 @@ impl Peers {
         else {
             return true;
         };
-        if target.no_local && origin.session == target.session {
+        if target.no_local && sender.session == target.session {
             return true;
         }
         let Some(connection) = session
@@ -217,12 +205,12 @@ impl Peers {
             return false;
         };
         let is_v5 = connection.version == Version::V5;
-        let plain = is_v5 == (origin.version == Version::V5)
+        let plain = is_v5 == (sender.version == Version::V5)
             && (!is_v5
                 || target.ids.as_slice().is_empty() && connection.assigned_aliases.is_none());
         let takes_it_as_it_is = plain
             && session.policy.mount_point.is_empty()
-            && origin.mount == 0
+            && sender.mount == 0
             && run.longest <= connection.max_packet_size
             && connection.outbox.len() < SOFT_LIMIT
             && !session.must_wait(connection, QOS, run.longest)
@@ -237,7 +225,7 @@ impl Peers {
         let full = out.len() > SOFT_LIMIT;
         self.stats.count_publishes_sent(run.count, run.payloads);
         if full {
-            self.hold_up(Some(origin.session), receiver);
+            self.hold_up(Some(sender.session), receiver);
         }
         true
     }
