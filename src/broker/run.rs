@@ -187,7 +187,6 @@ impl Peers {
         target: &Target,
         topic: &Arc<str>,
     ) -> bool {
-        const QOS: QoS = QoS::AtMostOnce;
         let Some(session) = self
             .sessions
             .get_mut(target.session.slot as usize)
@@ -213,7 +212,7 @@ impl Peers {
             && sender.mount == 0
             && run.longest <= connection.max_packet_size
             && connection.outbox.len() < SOFT_LIMIT
-            && !session.must_wait(connection, QOS, run.longest)
+            && !session.must_wait(connection, QoS::AtMostOnce, run.longest)
             && session.why_not_read(topic).is_none();
         if !takes_it_as_it_is {
             return false;
