@@ -3,12 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use bytes::BufMut as _;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
 use super::credentials::Credentials;
@@ -23,7 +24,8 @@ use crate::broker::{
 use crate::codec::{Frame, Version};
 use crate::transport::tls;
 
-/// The read buffer of a thread, in bytes; connections have none.
+/// What a read takes at most, in bytes. More would fill the receiver's outbox at
+/// once and have the publisher pause after each read.
 pub(super) const READ_BUFFER: usize = 64 * 1024;
 
 /// A read from so many bytes on is followed by others' turn. Less than the
@@ -38,7 +40,8 @@ const SMALL_PARTIAL: usize = 16 * 1024;
 const LINGER: Duration = Duration::from_secs(5);
 
 thread_local! {
-    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SMALL_PARTIAL + READ_BUFFER]);
+    /// The read buffer of a thread; connections have none.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(SMALL_PARTIAL + READ_BUFFER));
     /// An outbox that was written, to be given back at the next occasion.
     static SPENT: Cell<Option<Vec<u8>>> = const { Cell::new(None) };
 }
@@ -312,16 +315,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return self.read_large(context, taken);
         }
         BUFFER.with_borrow_mut(|buffer| {
-            let kept = self.partial.len();
-            buffer[..kept].copy_from_slice(&self.partial);
-            let mut target = ReadBuf::new(&mut buffer[kept..kept + READ_BUFFER]);
-            match Pin::new(&mut self.stream).poll_read(context, &mut target) {
-                Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(outcome) => outcome?,
-            }
-            let count = target.filled().len();
+            buffer.clear();
+            buffer.extend_from_slice(&self.partial);
+            let mut rest = (&mut *buffer).limit(READ_BUFFER);
+            let Poll::Ready(count) = pin!(self.stream.read_buf(&mut rest)).poll(context)? else {
+                return Ok(Poll::Pending);
+            };
             self.partial.clear();
-            *taken = self.process(&buffer[..kept + count]);
+            *taken = self.process(buffer);
             Ok(Poll::Ready((count, count >= LONG_READ)))
         })
     }
@@ -333,16 +334,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         context: &mut Context<'_>,
         taken: &mut bool,
     ) -> io::Result<Poll<(usize, bool)>> {
-        let kept = self.partial.len();
-        self.partial.resize(kept + READ_BUFFER, 0);
-        let mut target = ReadBuf::new(&mut self.partial[kept..]);
-        let outcome = Pin::new(&mut self.stream).poll_read(context, &mut target);
-        let count = target.filled().len();
-        self.partial.truncate(kept + count);
-        match outcome {
-            Poll::Pending => return Ok(Poll::Pending),
-            Poll::Ready(outcome) => outcome?,
-        }
+        self.partial.reserve(READ_BUFFER);
+        let mut rest = (&mut self.partial).limit(READ_BUFFER);
+        let Poll::Ready(count) = pin!(self.stream.read_buf(&mut rest)).poll(context)? else {
+            return Ok(Poll::Pending);
+        };
         let bytes = std::mem::take(&mut self.partial);
         let whole = Frame::split(&bytes, self.max_packet_size as usize);
         if matches!(whole, Ok(None)) {

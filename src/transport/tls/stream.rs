@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::io::{self, IoSlice, Read as _, Write};
+use std::io::{self, BufRead as _, IoSlice, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -147,9 +147,14 @@ impl TlsStream {
     /// Hands out what is decrypted.
     fn take_plaintext(&mut self, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
         while buffer.remaining() > 0 {
-            match self.session.reader().read(buffer.initialize_unfilled()) {
-                Ok(0) => break,
-                Ok(count) => buffer.advance(count),
+            let mut reader = self.session.reader();
+            match reader.fill_buf() {
+                Ok([]) => break,
+                Ok(plaintext) => {
+                    let count = plaintext.len().min(buffer.remaining());
+                    buffer.put_slice(&plaintext[..count]);
+                    reader.consume(count);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // The connection closed without a word of TLS. MQTT has its
                 // own way to say that something is missing.
