@@ -10,9 +10,10 @@
 //! `home/17/sensor/temperature` mostly needs one node of its own, not three.
 //! Nothing recurses: the depth of a topic is chosen by whoever publishes.
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
+use smallvec::{SmallVec, smallvec};
 use smol_str::SmolStr;
 
 use super::levels_match;
@@ -110,8 +111,9 @@ impl<V: Default + Vacant> Tree<V> {
         let (mut node, mut rest) = (ROOT, path);
         loop {
             let (level, below) = split_level(rest);
-            let Some(child) = self.child(node, level) else {
-                return NodeId(self.add_child(node, rest));
+            let hash = self.hash_of(node, level);
+            let Some(child) = self.hashed_child(hash, node, level) else {
+                return NodeId(self.add_child(hash, node, rest));
             };
             if self.is_tail(child, level) {
                 if self.nodes[child as usize].label == rest {
@@ -188,8 +190,9 @@ impl<V: Default + Vacant> Tree<V> {
     /// Calls `found` for each node whose filter matches the topic name (4.7).
     pub fn matching_filters(&self, topic: &str, mut found: impl FnMut(NodeId, &V)) {
         let wildcards_at_root = !topic.starts_with('$');
-        // A node, and what is left of the topic name below it.
-        let mut stack = vec![(ROOT, Some(topic))];
+        // A node, and what is left of the topic name below it. Few filters match
+        // a topic, so that this seldom needs the heap.
+        let mut stack: SmallVec<[_; 4]> = smallvec![(ROOT, Some(topic))];
         while let Some((id, rest)) = stack.pop() {
             let node = &self.nodes[id as usize];
             let wildcards = id != ROOT || wildcards_at_root;
@@ -278,15 +281,21 @@ impl<V: Default + Vacant> Tree<V> {
     }
 
     fn hash_of(&self, parent: u32, level: &str) -> u32 {
-        self.hasher.hash_one((parent, level)) as u32
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_u32(parent);
+        hasher.write(level.as_bytes());
+        hasher.finish() as u32
     }
 
     fn child(&self, parent: u32, level: &str) -> Option<u32> {
-        let hash = self.hash_of(parent, level);
+        self.hashed_child(self.hash_of(parent, level), parent, level)
+    }
+
+    fn hashed_child(&self, hash: u32, parent: u32, level: &str) -> Option<u32> {
         let found = self.children.find(widen(hash), |child| {
             child.hash == hash && {
                 let node = &self.nodes[child.id as usize];
-                node.parent == parent && split_level(&node.label).0 == level
+                node.parent == parent && begins_with_level(&node.label, level)
             }
         });
         found.map(|child| child.id)
@@ -297,12 +306,12 @@ impl<V: Default + Vacant> Tree<V> {
         self.nodes[id as usize].label.len() > level.len()
     }
 
-    fn add_child(&mut self, parent: u32, label: &str) -> u32 {
+    fn add_child(&mut self, hash: u32, parent: u32, label: &str) -> u32 {
         let id = self.free.pop().unwrap_or_else(|| {
             self.nodes.push(Node::new());
             self.nodes.len() as u32 - 1
         });
-        self.attach(id, parent, label);
+        self.attach(id, hash, parent, label);
         id
     }
 
@@ -317,18 +326,19 @@ impl<V: Default + Vacant> Tree<V> {
             && let Some((other, rest)) = path.map(split_level)
             && level == other
         {
-            parent = self.add_child(parent, level);
+            parent = self.add_child(self.hash_of(parent, level), parent, level);
             (left, path) = (below, rest);
         }
-        self.attach(tail, parent, left);
+        let hash = self.hash_of(parent, split_level(left).0);
+        self.attach(tail, hash, parent, left);
     }
 
-    fn attach(&mut self, id: u32, parent: u32, label: &str) {
-        let (level, _) = split_level(label);
+    /// `hash`: of the parent and the first level.
+    fn attach(&mut self, id: u32, hash: u32, parent: u32, label: &str) {
         self.text += label.len();
         let parent_node = &mut self.nodes[parent as usize];
         let sibling = std::mem::replace(&mut parent_node.first_child, id);
-        match level {
+        match split_level(label).0 {
             "+" => parent_node.plus = id,
             "#" => parent_node.hash = id,
             _ => {}
@@ -339,7 +349,6 @@ impl<V: Default + Vacant> Tree<V> {
         let node = &mut self.nodes[id as usize];
         (node.label, node.parent) = (label.into(), parent);
         (node.previous_sibling, node.next_sibling) = (NONE, sibling);
-        let hash = self.hash_of(parent, level);
         self.children
             .insert_unique(widen(hash), Child { hash, id }, |child| widen(child.hash));
     }
@@ -391,6 +400,11 @@ fn split_level(path: &str) -> (&str, Option<&str>) {
         Some(end) => (&path[..end], Some(&path[end + 1..])),
         None => (path, None),
     }
+}
+
+fn begins_with_level(path: &str, level: &str) -> bool {
+    let end = path.as_bytes().get(level.len());
+    end.is_none_or(|byte| *byte == b'/') && path.starts_with(level)
 }
 
 #[cfg(test)]
