@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use super::connection::{ConnectionId, Promised, Stage};
 use super::denial::{Attempt, Denied, Explanation};
-use super::origin::Stamp;
 use super::proof::Proof;
-use super::publication::{MessageProperties, Publication};
+use super::publication::{Extras, MessageProperties, Publication};
 use super::publish::LONG_TOPIC;
 use super::session::Will;
 use super::timers::{Millis, Timer};
@@ -517,16 +516,17 @@ fn made_up_id(prefix: &str, nonce: u128) -> String {
 
 fn stored_will(will: &crate::codec::Will<'_>, policy: &Policy) -> Will {
     let properties = MessageProperties::new(&will.properties);
+    let extras = Extras {
+        properties: (&*properties.kept).into(),
+        ..Extras::default()
+    };
     Will {
         publication: Publication {
             topic: policy.mounted(will.topic).into(),
-            weight: None,
             payload: bytes::Bytes::copy_from_slice(will.payload),
-            properties: (&*properties.kept).into(),
             qos: will.qos,
             retain: will.retain,
-            expires: None,
-            stamp: Stamp::kept(None),
+            extras: extras.kept(),
         },
         expiry: properties.expiry,
         delay: Millis::from(properties.will_delay) * 1000,

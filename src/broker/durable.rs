@@ -388,16 +388,13 @@ impl Core {
 /// A message in the form that is stored.
 fn stored(publication: &Publication, wall_base: u64) -> store::Publication {
     store::Publication {
-        topic: Arc::clone(&publication.topic),
+        topic: publication.topic.clone(),
         payload: publication.payload.clone(),
-        properties: Stamp::store(
-            publication.stamp.get().map(|stamp| &**stamp),
-            &publication.properties,
-        ),
+        properties: Stamp::store(publication.stamp(), publication.properties()),
         qos: publication.qos,
         retain: publication.retain,
         published: 0,
-        expires: publication.expires.map(|at| wall_base.saturating_add(at)),
+        expires: publication.expires().map(|at| wall_base.saturating_add(at)),
         client_id: None,
         username: None,
         listener: 0,

@@ -1,13 +1,14 @@
 //! One publication while it is handed to all who get it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use smol_str::SmolStr;
 
 use super::batch::Batch;
 use super::memory::Ledger;
 use super::origin::Stamp;
-use super::publication::{Delivery, Ids, MessageProperties, Publication};
+use super::publication::{Delivery, Extras, Ids, MessageProperties, Publication};
 use super::session::{SessionId, Source};
 use super::timers::Millis;
 use crate::codec::{Frame, Properties, Publish, QoS, Version};
@@ -43,7 +44,7 @@ pub(super) struct Fanout<'a> {
 }
 
 /// About what a message takes beside its bytes.
-const OVERHEAD: usize = 192;
+const OVERHEAD: usize = 224;
 
 impl<'a> Fanout<'a> {
     #[inline]
@@ -124,20 +125,36 @@ impl<'a> Fanout<'a> {
     /// `own`: the bytes of topic and payload that are its own.
     fn publication(&self, own: usize, keep: impl Fn(&[u8]) -> Bytes) -> Publication {
         Publication {
-            topic: Arc::clone(self.topic),
+            topic: kept_topic(self.topic),
             payload: match self.payload {
                 [] => Bytes::new(),
                 payload => keep(payload),
             },
-            properties: (&*self.properties.kept).into(),
             qos: self.qos,
             retain: self.retain,
+            extras: if self.is_plain() {
+                OnceLock::new()
+            } else {
+                self.extras(own).kept()
+            },
+        }
+    }
+
+    /// Whether there are no [`Extras`]. Asked first, because it is mostly so.
+    fn is_plain(&self) -> bool {
+        self.properties.kept.is_empty()
+            && self.expires.is_none()
+            && self.stamp.is_none()
+            && self.ledger.is_none()
+    }
+
+    fn extras(&self, own: usize) -> Extras {
+        let ledger = self.ledger.as_ref();
+        Extras {
+            properties: (&*self.properties.kept).into(),
             expires: self.expires,
-            stamp: Stamp::kept(self.stamp),
-            weight: self
-                .ledger
-                .as_ref()
-                .map(|ledger| ledger.weigh(OVERHEAD + own + self.properties.kept.len())),
+            stamp: self.stamp.map(Into::into).unwrap_or_default(),
+            weight: ledger.map(|ledger| ledger.weigh(OVERHEAD + own + self.properties.kept.len())),
         }
     }
 
@@ -207,6 +224,17 @@ impl<'a> Fanout<'a> {
             .take_while(|byte| **byte & 0x80 != 0)
             .count();
         (built, header_len)
+    }
+}
+
+/// A topic name in a message that is kept: one of up to 23 bytes is a part of the
+/// message, which is smaller and quicker than to share it.
+fn kept_topic(topic: &Arc<str>) -> SmolStr {
+    const INLINE: usize = 23;
+    if topic.len() <= INLINE {
+        SmolStr::new_inline(topic)
+    } else {
+        Arc::clone(topic).into()
     }
 }
 

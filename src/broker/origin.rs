@@ -34,7 +34,6 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
-use std::sync::OnceLock;
 
 use super::Core;
 use super::publication::{MessageProperties, Publication};
@@ -75,11 +74,6 @@ impl Stamp {
             topic: u32::try_from(number()?).ok()?,
         };
         parts.next().is_none().then_some(stamp)
-    }
-
-    /// The place for it in a message that is kept.
-    pub(super) fn kept(stamp: Option<Self>) -> OnceLock<Box<Self>> {
-        stamp.map_or_else(OnceLock::new, |stamp| Box::new(stamp).into())
     }
 
     /// Appends the user property.
@@ -263,10 +257,10 @@ impl Core {
 
     /// Stamps a retained message that a bridge asks for.
     pub(super) fn stamp_retained(&mut self, publication: &Publication) {
-        if publication.stamp.get().is_none()
+        if publication.stamp().is_none()
             && let Some(stamp) = self.new_stamp(&publication.topic)
         {
-            publication.stamp.get_or_init(|| Box::new(stamp));
+            publication.set_stamp(stamp);
         }
     }
 }

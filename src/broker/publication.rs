@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use smol_str::SmolStr;
 
 use super::memory::Weight;
 use super::origin::Stamp;
@@ -14,24 +15,67 @@ use crate::codec::{Properties, Property, Publish, QoS};
 /// retained messages. Shared by reference among all of them.
 #[derive(Debug)]
 pub(super) struct Publication {
-    pub(super) topic: Arc<str>,
+    pub(super) topic: SmolStr,
     pub(super) payload: Bytes,
-    /// The properties that travel with the message, encoded, without expiry.
-    pub(super) properties: Box<[u8]>,
     pub(super) qos: QoS,
     pub(super) retain: bool,
+    /// Nothing in most messages, so that these are a third smaller.
+    pub(super) extras: OnceLock<Box<Extras>>,
+}
+
+/// What few messages have.
+#[derive(Debug, Default)]
+pub(super) struct Extras {
+    /// The properties that travel with the message, encoded, without expiry.
+    pub(super) properties: Box<[u8]>,
     /// When the message expires (3.3.2.3.3).
     pub(super) expires: Option<Millis>,
     /// What bridges are told of its origin. A retained message may get it late.
-    pub(super) stamp: OnceLock<Box<Stamp>>,
+    pub(super) stamp: OnceLock<Stamp>,
     /// What it counts against `memory_limit`, if there is one.
-    #[expect(dead_code, reason = "it counts while it lives")]
     pub(super) weight: Option<Weight>,
 }
 
+impl Extras {
+    /// As a message keeps them: not at all if there are none.
+    pub(super) fn kept(self) -> OnceLock<Box<Self>> {
+        let is_empty = self.properties.is_empty()
+            && self.expires.is_none()
+            && self.stamp.get().is_none()
+            && self.weight.is_none();
+        if is_empty {
+            return OnceLock::new();
+        }
+        Box::new(self).into()
+    }
+}
+
 impl Publication {
+    /// The properties that travel with the message, encoded, without expiry.
+    pub(super) fn properties(&self) -> &[u8] {
+        self.extras.get().map_or(&[], |extras| &extras.properties)
+    }
+
+    /// When the message expires (3.3.2.3.3).
+    pub(super) fn expires(&self) -> Option<Millis> {
+        self.extras.get()?.expires
+    }
+
     pub(super) fn is_expired(&self, now: Millis) -> bool {
-        self.expires.is_some_and(|at| now >= at)
+        self.expires().is_some_and(|at| now >= at)
+    }
+
+    /// What bridges are told of its origin.
+    pub(super) fn stamp(&self) -> Option<&Stamp> {
+        self.extras.get()?.stamp.get()
+    }
+
+    /// Stamps the message, unless it has a stamp.
+    pub(super) fn set_stamp(&self, stamp: Stamp) {
+        self.extras
+            .get_or_init(Box::default)
+            .stamp
+            .get_or_init(|| stamp);
     }
 
     /// The properties of a delivery in MQTT 5: subscription identifiers, what
@@ -43,14 +87,15 @@ impl Publication {
         to_bridge: bool,
         now: Millis,
     ) -> Properties<'_> {
-        let stamp = self.stamp.get().filter(|_| to_bridge);
-        if self.expires.is_none() && matches!(ids, Ids::None) && stamp.is_none() {
-            return Properties::from_encoded(&self.properties);
+        let (properties, expires) = (self.properties(), self.expires());
+        let stamp = self.stamp().filter(|_| to_bridge);
+        if expires.is_none() && matches!(ids, Ids::None) && stamp.is_none() {
+            return Properties::from_encoded(properties);
         }
-        let mut encoded = Vec::with_capacity(self.properties.len() + 10);
+        let mut encoded = Vec::with_capacity(properties.len() + 10);
         ids.encode(&mut encoded);
-        encoded.extend_from_slice(&self.properties);
-        if let Some(at) = self.expires {
+        encoded.extend_from_slice(properties);
+        if let Some(at) = expires {
             let seconds = at.saturating_sub(now).div_ceil(1000) as u32;
             Property::MessageExpiryInterval(seconds).encode(&mut encoded);
         }

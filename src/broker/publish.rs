@@ -380,13 +380,13 @@ impl Core {
 
     fn publish_will(&mut self, session: SessionId, source: Arc<Source>, will: Will) {
         let publication = will.publication;
-        let mut live = publication.properties.to_vec();
+        let mut live = publication.properties().to_vec();
         if let Some(seconds) = will.expiry {
             crate::codec::Property::MessageExpiryInterval(seconds).encode(&mut live);
         }
         let properties = MessageProperties {
             live: live.into(),
-            kept: (&*publication.properties).into(),
+            kept: publication.properties().into(),
             expiry: will.expiry,
             ..MessageProperties::default()
         };

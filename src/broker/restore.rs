@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::durable::{Durable, ReadQueue};
 use super::lifetime::NEVER;
 use super::origin::Stamp;
-use super::publication::{Delivery, Ids, MessageProperties, Publication};
+use super::publication::{Delivery, Extras, Ids, MessageProperties, Publication};
 use super::session::{SessionId, Source, Will};
 use super::subscriptions::SubscriptionKey;
 use super::timers::{Millis, Timer};
@@ -56,7 +56,7 @@ impl Core {
             let source = restore_source(publication);
             let publication = self.restore_publication(publication);
             if publication.is_expired(now) {
-                let topic = Arc::clone(&publication.topic);
+                let topic = (&*publication.topic).into();
                 self.peers.journal.put_lazily(Record::Unretain { topic });
             } else {
                 self.retained.set(Arc::new(publication), source);
@@ -211,17 +211,20 @@ impl Core {
 
     fn restore_publication(&self, stored: &store::Publication) -> Publication {
         let (stamp, properties) = Stamp::restore(&stored.properties);
-        Publication {
-            topic: Arc::clone(&stored.topic),
-            payload: stored.payload.clone(),
+        let extras = Extras {
             properties: properties.into(),
-            qos: stored.qos,
-            retain: stored.retain,
             expires: stored.expires.map(|at| self.peers.instant(at)),
-            stamp: Stamp::kept(stamp),
+            stamp: stamp.map(Into::into).unwrap_or_default(),
             weight: self.peers.ledger().map(|ledger| {
                 ledger.weigh(stored.payload.len() + stored.properties.len() + stored.topic.len())
             }),
+        };
+        Publication {
+            topic: stored.topic.clone(),
+            payload: stored.payload.clone(),
+            qos: stored.qos,
+            retain: stored.retain,
+            extras: extras.kept(),
         }
     }
 
@@ -253,15 +256,15 @@ impl Core {
         self.peers.now = now;
         let publication = self.restore_publication(stored);
         let expiry = publication
-            .expires
+            .expires()
             .map(|at| (at.saturating_sub(now) / 1000) as u32);
-        let mut live = publication.properties.to_vec();
+        let mut live = publication.properties().to_vec();
         if let Some(seconds) = expiry {
             Property::MessageExpiryInterval(seconds).encode(&mut live);
         }
         let properties = MessageProperties {
             live: live.into(),
-            kept: (&*publication.properties).into(),
+            kept: publication.properties().into(),
             expiry,
             ..MessageProperties::default()
         };

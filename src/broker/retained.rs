@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smol_str::SmolStr;
+
 use super::publication::Publication;
 use super::session::Source;
 use super::timers::Millis;
@@ -26,7 +28,7 @@ pub(super) struct Retained {
     count: usize,
     bytes: usize,
     /// Topics whose messages were found to have expired.
-    expired: Vec<Arc<str>>,
+    expired: Vec<SmolStr>,
 }
 
 impl Retained {
@@ -59,7 +61,7 @@ impl Retained {
     }
 
     /// The topics whose messages have expired and were forgotten.
-    pub(super) fn take_expired(&mut self) -> Vec<Arc<str>> {
+    pub(super) fn take_expired(&mut self) -> Vec<SmolStr> {
         std::mem::take(&mut self.expired)
     }
 
@@ -92,7 +94,7 @@ impl Retained {
     fn clear_all(&mut self, all: &[Kept]) {
         for kept in all {
             self.clear(&kept.publication.topic);
-            self.expired.push(Arc::clone(&kept.publication.topic));
+            self.expired.push(kept.publication.topic.clone());
         }
     }
 

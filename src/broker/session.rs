@@ -127,7 +127,7 @@ impl Session {
         self.queued_qos0 += usize::from(delivery.qos == QoS::AtMostOnce);
         self.queued_replays += usize::from(delivery.replayed);
         self.pinned += delivery.pins as usize;
-        if let Some(at) = delivery.publication.expires {
+        if let Some(at) = delivery.publication.expires() {
             self.first_expiry = self.first_expiry.min(at);
         }
         self.outgoing.push(delivery);
@@ -181,7 +181,7 @@ impl Session {
             qos0 += usize::from(delivery.qos == QoS::AtMostOnce);
             replays += usize::from(delivery.replayed);
             pinned += delivery.pins as usize;
-            first = first.min(delivery.publication.expires.unwrap_or(Millis::MAX));
+            first = first.min(delivery.publication.expires().unwrap_or(Millis::MAX));
             true
         });
         (self.queued_bytes, self.queued_qos0, self.first_expiry) = (bytes, qos0, first);

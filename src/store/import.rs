@@ -203,7 +203,7 @@ impl Chunks {
         let retain = chunk.try_get_u8().ok()? != 0;
         let client_id = text(chunk, client_id_len)?;
         let username = text(chunk, username_len)?;
-        let topic = text(chunk, topic_len)?;
+        let topic = text(chunk, topic_len)?.into();
         let payload = take(chunk, payload_len as usize)?;
         let properties = properties(chunk)?;
         let publication = Publication {

@@ -209,8 +209,8 @@ impl Kept {
 }
 
 /// Names in the order of the store on disk.
-fn place(name: &Arc<str>) -> (bool, Arc<str>) {
-    (name.len() > super::keys::LONGEST_NAME, Arc::clone(name))
+fn place(name: &str) -> (bool, Arc<str>) {
+    (name.len() > super::keys::LONGEST_NAME, name.into())
 }
 
 impl Store for Memory {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smol_str::SmolStr;
 
 use crate::codec::{QoS, SubscriptionOptions, Version};
 
@@ -155,7 +156,7 @@ pub struct Subscription {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publication {
     /// The topic name.
-    pub topic: Arc<str>,
+    pub topic: SmolStr,
     /// What it says.
     pub payload: Bytes,
     /// The properties that travel with it, in whatever form the caller likes.

@@ -178,8 +178,8 @@ impl Delivery {
     }
 
     fn is_published_as(&self, publication: &publication::Publication) -> bool {
-        publication.expires == self.message.expires
-            && publication.properties.is_empty() != self.message.tagged
+        publication.expires() == self.message.expires
+            && publication.properties().is_empty() != self.message.tagged
     }
 
     /// Seconds that remain, begun ones counting (3.3.2.3.3).
