@@ -67,9 +67,18 @@ pub(crate) const STOCKS: &[Stock] = &[
         work: subscriptions,
     },
     Stock {
-        name: "100 000 retained messages",
+        name: "100 000 retained messages, a level for each device",
         is_asked_for: false,
-        work: retained,
+        work: |program, scale| retained(program, scale, |number| format!("maison/{number}/temp")),
+    },
+    Stock {
+        name: "100 000 retained messages, 1000 devices at each of 100 sites",
+        is_asked_for: false,
+        work: |program, scale| {
+            retained(program, scale, |number| {
+                format!("site/{}/device/{number}", number % 100)
+            })
+        },
     },
     Stock {
         name: "100 000 QoS 1 messages to an offline session",
@@ -168,13 +177,14 @@ fn filter(number: usize) -> String {
     format!("site/{}/+/device/{number}", number % 100)
 }
 
-fn retained(program: &Program, scale: &Scale) -> io::Result<Vec<Figure>> {
+fn retained(
+    program: &Program,
+    scale: &Scale,
+    topic: fn(usize) -> String,
+) -> io::Result<Vec<Figure>> {
     let contender = start(program)?;
     let mut publisher = Client::connect(contender.port, &wire::connect("publisher", None))?;
-    let publish = |number| {
-        let topic = format!("site/{}/device/{number}", number % 100);
-        wire::publish(&topic, 0, true, 0, &payload(number))
-    };
+    let publish = |number| wire::publish(&topic(number), 0, true, 0, &payload(number));
     let bytes: Vec<_> = (0..scale.messages).flat_map(publish).collect();
     let (memory, used) = (resident(&contender)?, contender.meter.cpu()?);
     let began = Instant::now();
