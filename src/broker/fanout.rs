@@ -18,7 +18,7 @@ use crate::store;
 /// it: frames in other wire formats, and the forms that outlive the batch.
 #[derive(Debug)]
 pub(super) struct Fanout<'a> {
-    pub(super) topic: &'a Arc<str>,
+    pub(super) topic: &'a SmolStr,
     pub(super) payload: &'a [u8],
     pub(super) qos: QoS,
     pub(super) retain: bool,
@@ -49,7 +49,7 @@ const OVERHEAD: usize = 224;
 impl<'a> Fanout<'a> {
     #[inline]
     pub(super) fn new(
-        topic: &'a Arc<str>,
+        topic: &'a SmolStr,
         payload: &'a [u8],
         qos: QoS,
         retain: bool,
@@ -125,7 +125,7 @@ impl<'a> Fanout<'a> {
     /// `own`: the bytes of topic and payload that are its own.
     fn publication(&self, own: usize, keep: impl Fn(&[u8]) -> Bytes) -> Publication {
         Publication {
-            topic: kept_topic(self.topic),
+            topic: self.topic.clone(),
             payload: match self.payload {
                 [] => Bytes::new(),
                 payload => keep(payload),
@@ -224,17 +224,6 @@ impl<'a> Fanout<'a> {
             .take_while(|byte| **byte & 0x80 != 0)
             .count();
         (built, header_len)
-    }
-}
-
-/// A topic name in a message that is kept: one of up to 23 bytes is a part of the
-/// message, which is smaller and quicker than to share it.
-fn kept_topic(topic: &Arc<str>) -> SmolStr {
-    const INLINE: usize = 23;
-    if topic.len() <= INLINE {
-        SmolStr::new_inline(topic)
-    } else {
-        Arc::clone(topic).into()
     }
 }
 

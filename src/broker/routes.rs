@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use smol_str::SmolStr;
 
 use super::publication::Ids;
 use super::session::SessionId;
@@ -23,7 +24,7 @@ const ADMITTED: usize = 16;
 /// A topic name and all who get its messages.
 #[derive(Debug)]
 pub(super) struct Route {
-    pub(super) topic: Arc<str>,
+    pub(super) topic: SmolStr,
     pub(super) targets: Box<[Target]>,
     /// Shared groups; a member is chosen for each message.
     pub(super) groups: Box<[u32]>,
@@ -60,9 +61,9 @@ impl Route {
 /// Routes that may be asked for again.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
-    known: HashMap<Arc<str>, Arc<Route>>,
+    known: HashMap<SmolStr, Arc<Route>>,
     /// The topics of `known`, the oldest first.
-    ages: VecDeque<Arc<str>>,
+    ages: VecDeque<SmolStr>,
     /// What `known` weighs.
     weight: usize,
     /// How many new routes came since the cache was found full.
@@ -87,9 +88,8 @@ impl Routes {
             *stale = Arc::clone(route);
         } else if self.admits(route.weight()) {
             self.weight += route.weight();
-            self.ages.push_back(Arc::clone(&route.topic));
-            self.known
-                .insert(Arc::clone(&route.topic), Arc::clone(route));
+            self.ages.push_back(route.topic.clone());
+            self.known.insert(route.topic.clone(), Arc::clone(route));
         }
         // One by one, so that no message pays for many.
         while self.weight > CACHE_SIZE && self.forget_oldest() {}

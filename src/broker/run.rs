@@ -180,13 +180,7 @@ impl Core {
 impl Peers {
     /// Hands a run to one session, as [`Peers::deliver`] would each of its
     /// messages. False: it must.
-    fn deliver_run(
-        &mut self,
-        run: &Run<'_>,
-        sender: Sender,
-        target: &Target,
-        topic: &Arc<str>,
-    ) -> bool {
+    fn deliver_run(&mut self, run: &Run<'_>, sender: Sender, target: &Target, topic: &str) -> bool {
         let Some(session) = self
             .sessions
             .get_mut(target.session.slot as usize)
