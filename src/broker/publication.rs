@@ -19,7 +19,7 @@ pub(super) struct Publication {
     pub(super) payload: Bytes,
     pub(super) qos: QoS,
     pub(super) retain: bool,
-    /// Nothing in most messages, so that these are a third smaller.
+    /// Nothing in most messages, so that these are smaller.
     pub(super) extras: OnceLock<Box<Extras>>,
 }
 

@@ -402,6 +402,7 @@ fn split_level(path: &str) -> (&str, Option<&str>) {
     }
 }
 
+/// Whether that is the first level, without looking for where it ends.
 fn begins_with_level(path: &str, level: &str) -> bool {
     let end = path.as_bytes().get(level.len());
     end.is_none_or(|byte| *byte == b'/') && path.starts_with(level)
