@@ -69,7 +69,10 @@ fn the_default_listener_may_be_for_websocket() {
     let conf = "port {port}\nprotocol websockets\nallow_anonymous true\n";
     let broker = setup.start(conf);
     Socket::client(broker.port, "browser");
-    let log = broker.log();
+    // The log is written by a thread of its own, perhaps after the answer to the client.
     let line = format!("Opening websockets listen socket on port {}.", broker.port);
+    let stderr = &broker.process().stderr;
+    stderr.wait_until(|log| log.contains("New client connected"));
+    let log = broker.log();
     assert_eq!(log.matches(&line).count(), 1, "{log}");
 }
