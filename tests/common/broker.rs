@@ -3,7 +3,9 @@
 use super::process::{Finished, Process};
 use super::{Program, TIMEOUT};
 use nix::sys::signal::Signal;
-use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
+use socket2::{Domain, Socket, Type};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -182,22 +184,32 @@ fn with_user(conf: &str) -> String {
     }
 }
 
-/// A port that nobody listens on, on IPv4 and IPv6, outside the range from
-/// which the kernel takes the ports of outgoing connections.
+/// A port that nobody has, on IPv4 and IPv6, outside the range from which the
+/// kernel takes the ports of outgoing connections.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = std::process::id() as u16 % 110;
     loop {
         let offset = NEXT.fetch_add(1, Ordering::Relaxed);
         let port = 20_000 + (start * 100 + offset) % 12_000;
-        let busy_v6 = || match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)) {
-            Ok(_) => false,
-            Err(error) => error.kind() == std::io::ErrorKind::AddrInUse,
-        };
-        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() && !busy_v6() {
+        if is_free((Ipv6Addr::UNSPECIFIED, port).into())
+            && is_free((Ipv4Addr::UNSPECIFIED, port).into())
+        {
             return port;
         }
     }
+}
+
+/// Binds, but doesn't listen: a program that another thread starts just now has
+/// a copy of the socket for a moment, and clients would take it for the broker.
+fn is_free(address: SocketAddr) -> bool {
+    let bind = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())
+    };
+    // A machine without IPv6 has nobody there.
+    !matches!(bind(), Err(error) if error.kind() == ErrorKind::AddrInUse)
 }
 
 /// Waits until a file exists and holds something.

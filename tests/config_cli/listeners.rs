@@ -5,6 +5,8 @@ use crate::common::broker::{Broker, Setup, free_port};
 use crate::common::process::Process;
 use crate::common::raw::{Connect, Raw};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// An address of this machine that a listener on 127.0.0.1 does not serve.
 const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -160,4 +162,25 @@ fn a_listener_of_its_own_opinion_about_names() {
     assert_eq!(nameless.packet()[3], 0);
     let stderr = &broker.process().stderr;
     stderr.wait_until(|log| log.contains(" as salon-"));
+}
+
+/// Programs that start at the same time inherit every socket for a moment. A
+/// listener among them took clients in the place of a test's broker.
+#[test]
+fn nobody_listens_on_a_port_that_a_test_was_given() {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    Command::new("true").status().expect("true");
+                }
+            });
+        }
+        let taken =
+            (0..3000).filter(|_| TcpStream::connect((Ipv4Addr::LOCALHOST, free_port())).is_ok());
+        let taken = taken.count();
+        over.store(true, Ordering::Relaxed);
+        assert_eq!(taken, 0);
+    });
 }

@@ -137,6 +137,7 @@ impl Driver {
             .build()
             .expect("a runtime");
         let vanish = Arc::clone(&self.vanish);
+        let mut why = String::new();
         runtime.block_on(async {
             loop {
                 let event = tokio::select! {
@@ -150,12 +151,16 @@ impl Driver {
                         self.tell("connack", json!({"present": false, "code": reason(&code)}));
                         break;
                     }
-                    Err(_ended) => break,
+                    Err(error) => {
+                        why = error.to_string();
+                        break;
+                    }
                 }
             }
         });
         drop(connection);
-        self.tell("closed", json!({}));
+        // Only for whoever reads of a test that failed.
+        self.tell("closed", json!({"why": why}));
     }
 
     fn tell(&self, got: &str, mut event: Value) {
