@@ -12,6 +12,7 @@ use crate::{
 pub(crate) struct Arguments {
     pub(crate) quick: bool,
     pub(crate) sleep: bool,
+    pub(crate) hold_memory: bool,
     filters: Vec<String>,
     pub(crate) rounds: usize,
     pub(crate) seconds: Duration,
@@ -25,6 +26,7 @@ impl Arguments {
         Self {
             quick,
             sleep: matches.get_flag("sleep"),
+            hold_memory: matches.get_flag("hold-memory"),
             filters: given("filter").map(|f| f.to_lowercase()).collect(),
             rounds: *matches
                 .get_one("rounds")
@@ -95,6 +97,12 @@ fn command() -> Command {
                 .long("sleep")
                 .action(ArgAction::SetTrue)
                 .help("Have the generator sleep whenever it waits, as clients do"),
+        )
+        .arg(
+            Arg::new("hold-memory")
+                .long("hold-memory")
+                .action(ArgAction::SetTrue)
+                .help("Hold all free memory but a GiB meanwhile, where a host takes back what is free"),
         )
         .arg(
             // Cargo says so to every benchmark that it runs.

@@ -51,6 +51,10 @@ fn main() -> io::Result<()> {
     if arguments.sleep {
         awake::sleep_always();
     }
+    let _held = arguments
+        .hold_memory
+        .then(machine::hold_memory)
+        .transpose()?;
     let machine = Machine::now()?;
     machine::allow_many_files()?;
     let programs = brokers::installed()?;

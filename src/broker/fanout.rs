@@ -113,13 +113,17 @@ impl<'a> Fanout<'a> {
 
     /// The message for a long stay: a copy, so that it doesn't pin its batch.
     pub(super) fn detached(&mut self) -> Arc<Publication> {
-        if let Some(detached) = &self.detached {
-            return Arc::clone(detached);
-        }
-        let own = self.topic.len() + self.payload.len();
-        let detached = Arc::new(self.publication(own, Bytes::copy_from_slice));
+        let detached = self.take_detached();
         self.detached = Some(Arc::clone(&detached));
         detached
+    }
+
+    /// The same for the last who asks.
+    pub(super) fn take_detached(&mut self) -> Arc<Publication> {
+        self.detached.take().unwrap_or_else(|| {
+            let own = self.topic.len() + self.payload.len();
+            Arc::new(self.publication(own, Bytes::copy_from_slice))
+        })
     }
 
     /// `own`: the bytes of topic and payload that are its own.

@@ -307,15 +307,6 @@ impl Core {
         if route.reaches_bridge && fanout.stamp.is_none() {
             fanout.stamp = self.new_stamp(fanout.topic);
         }
-        if fanout.retain {
-            if !fanout.payload.is_empty() {
-                let (publication, source) = (fanout.detached(), fanout.source.take());
-                self.peers.store_retained(&publication, source.as_deref());
-                self.retained.set(publication, source);
-            } else if self.retained.clear(fanout.topic) {
-                self.peers.drop_retained(fanout.topic, fanout.qos);
-            }
-        }
         for target in &route.targets {
             self.peers.deliver(fanout, target, None);
         }
@@ -329,6 +320,16 @@ impl Core {
             );
             if let Some(target) = chosen {
                 self.peers.deliver(fanout, &target, Some(group));
+            }
+        }
+        // Last, when nobody else needs the copy.
+        if fanout.retain {
+            if !fanout.payload.is_empty() {
+                let (publication, source) = (fanout.take_detached(), fanout.source.take());
+                self.peers.store_retained(&publication, source.as_deref());
+                self.retained.set(publication, source);
+            } else if self.retained.clear(fanout.topic) {
+                self.peers.drop_retained(fanout.topic, fanout.qos);
             }
         }
         !route.is_empty()

@@ -189,6 +189,9 @@ impl<V: Default + Vacant> Tree<V> {
 
     /// Calls `found` for each node whose filter matches the topic name (4.7).
     pub fn matching_filters(&self, topic: &str, mut found: impl FnMut(NodeId, &V)) {
+        if self.is_empty() {
+            return;
+        }
         let wildcards_at_root = !topic.starts_with('$');
         // A node, and what is left of the topic name below it. Few filters match
         // a topic, so that this seldom needs the heap.
