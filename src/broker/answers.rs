@@ -3,10 +3,8 @@
 
 use super::connection::{Connection, ConnectionId};
 use super::peers::{Peers, open_outbox};
-use super::session::SessionId;
 use crate::codec::{Ack, AckKind, Packet, Properties, Property, ReasonCode, Version};
 use crate::config::LogType;
-use crate::session::PubRec;
 
 /// The length of an acknowledgement with a reason code.
 const ACK_LENGTH: usize = 5;
@@ -108,7 +106,7 @@ impl Peers {
             Some(words) => self.reason_string(id, ACK_LENGTH, words),
         };
         self.log(LogType::Debug, |peers| {
-            let name = super::log_name(kind);
+            let name = super::acks::log_name(kind);
             format!(
                 "Sending {name} to {} (m{packet_id}, rc{})",
                 peers.name(id),
@@ -147,54 +145,5 @@ impl Peers {
             properties.push(Property::ReasonString(words));
         }
         properties
-    }
-
-    /// PUBACK, PUBREC and PUBCOMP from a client.
-    ///
-    /// # Errors
-    /// The words for a protocol error.
-    pub(super) fn acknowledged(
-        &mut self,
-        id: ConnectionId,
-        session: SessionId,
-        kind: AckKind,
-        ack: &Ack<'_>,
-    ) -> Result<(), &'static str> {
-        use crate::session::FlowError::{UnknownId, WrongStage};
-        let session_id = session;
-        let Some(session) = self.session(session) else {
-            return Ok(());
-        };
-        let flow = &mut session.outgoing;
-        match kind {
-            AckKind::PubAck => match flow.puback(ack.packet_id) {
-                Err(WrongStage) => return Err("PUBACK for a message of QoS 2"),
-                Ok(delivery) => self.note_done(session_id, delivery.sequence),
-                Err(UnknownId) => {}
-            },
-            AckKind::PubRec => match flow.pubrec(ack.packet_id, ack.reason.is_error()) {
-                Ok(PubRec::Refused(delivery)) => self.note_done(session_id, delivery.sequence),
-                Ok(PubRec::Release(delivery)) => {
-                    self.note_received(session_id, delivery.sequence, ack.packet_id);
-                    self.acknowledge(id, AckKind::PubRel, ack.packet_id, ReasonCode::SUCCESS);
-                }
-                Ok(PubRec::ReleaseAgain) => {
-                    self.acknowledge(id, AckKind::PubRel, ack.packet_id, ReasonCode::SUCCESS);
-                }
-                Err(UnknownId) if ack.reason.is_error() => {}
-                Err(UnknownId) => {
-                    let reason = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
-                    self.acknowledge(id, AckKind::PubRel, ack.packet_id, reason);
-                }
-                Err(WrongStage) => return Err("PUBREC for a message of QoS 1"),
-            },
-            AckKind::PubComp => match flow.pubcomp(ack.packet_id) {
-                Err(WrongStage) => return Err("PUBCOMP before PUBREC"),
-                Ok(()) => self.note_completed(session_id, ack.packet_id),
-                Err(UnknownId) => {}
-            },
-            AckKind::PubRel => {}
-        }
-        Ok(())
     }
 }

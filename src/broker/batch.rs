@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::Refusal;
+use super::acks::{Row, row_behind};
 use super::memory::{Ledger, Weighed};
 use super::run::Run;
 use crate::codec::{Frame, Packet, QoS, ReasonCode, Side, Version};
@@ -27,13 +28,23 @@ pub struct Batch<'a> {
     pub(super) number: Cell<u64>,
 }
 
-/// A packet with its bytes, or the first of a run.
+/// A packet with its bytes, or the first of a run or a row.
 #[derive(Debug)]
 pub(super) struct Arrival<'a> {
     pub(super) packet: Packet<'a>,
     pub(super) frame: Frame<'a>,
+    /// What is behind an acknowledgement.
+    pub(super) row: Row<'a>,
     /// On the heap, because few packets begin one.
     pub(super) run: Option<Box<Run<'a>>>,
+}
+
+impl Arrival<'_> {
+    /// How many bytes it is, with all of its run or row.
+    fn len(&self) -> usize {
+        let run = self.run.as_ref().map(|run| run.bytes);
+        run.unwrap_or(self.frame.bytes).len() + self.row.as_flattened().len()
+    }
 }
 
 /// How far the core has come with a batch.
@@ -102,9 +113,7 @@ impl<'a> Batch<'a> {
         loop {
             match next(&bytes[batch.consumed..], version, max_packet_size) {
                 Ok(Some(arrival)) => {
-                    let run = arrival.run.as_ref();
-                    let bytes = run.map_or(arrival.frame.bytes, |run| run.bytes);
-                    batch.consumed += bytes.len();
+                    batch.consumed += arrival.len();
                     batch.packets.push(arrival);
                 }
                 Ok(None) => return batch,
@@ -162,11 +171,18 @@ fn next(
     })?;
     let Some(frame) = frame else { return Ok(None) };
     let packet = Packet::decode(frame, version, Side::Client).map_err(Refusal::Undecodable)?;
-    let run = match &packet {
-        Packet::Publish(first) => Run::find(bytes, first, frame, max_packet_size).map(Box::new),
-        _ => None,
-    };
-    Ok(Some(Arrival { packet, frame, run }))
+    let (mut run, mut row): (_, Row) = (None, &[]);
+    match &packet {
+        Packet::Publish(first) => run = Run::find(bytes, first, frame, max_packet_size),
+        Packet::Ack(..) => row = row_behind(frame, &bytes[frame.bytes.len()..]),
+        _ => {}
+    }
+    Ok(Some(Arrival {
+        packet,
+        frame,
+        row,
+        run: run.map(Box::new),
+    }))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@
 //! | `fanout.rs` | one publication while it is handed out |
 //! | `peers.rs` | sessions and connections |
 //! | `delivery.rs` | the way into outboxes and queues |
+//! | `acks.rs` | acknowledgements from clients, many of them in a row |
 //! | `answers.rs` | acknowledgements, and answers that wait for the store |
 //! | `journal.rs` | what must be stored, and the answers that wait for it |
 //! | `durable.rs` | what is told to the store |
@@ -35,6 +36,7 @@
 //! | `settings.rs`, `refusal.rs` | limits and rights, refusals |
 //! | `denial.rs` | rights that are denied, and how often the log hears of it |
 
+mod acks;
 mod answers;
 mod batch;
 mod bridge;
@@ -88,9 +90,8 @@ pub use restore::Group;
 pub use settings::{Policy, Settings};
 pub use timers::Millis;
 
-use crate::codec::{Ack, AckKind, Disconnect, Packet, Properties, QoS, ReasonCode, Version};
+use crate::codec::{Disconnect, Packet, Properties, QoS, ReasonCode, Version};
 use crate::config::LogType;
-use crate::store::Record;
 use connection::{Connection, Promised, Stage};
 use journal::Journal;
 use memory::Ledger;
@@ -334,10 +335,7 @@ impl Core {
                     Some(run) => self.publish_run(id, session, publish, run, batch),
                     None => self.publish(id, session, publish, arrival.frame, batch),
                 },
-                Packet::Ack(AckKind::PubRel, ack) => {
-                    self.release(id, session, ack);
-                    Ok(())
-                }
+                Packet::Ack(kind, ack) => self.settle(id, session, *kind, ack, arrival.row),
                 Packet::Subscribe(subscribe) => self.subscribe(id, session, subscribe, progress),
                 Packet::Unsubscribe(unsubscribe) => {
                     self.unsubscribe(id, session, unsubscribe, progress)
@@ -372,19 +370,6 @@ impl Core {
         packet: &Packet<'_>,
     ) -> Result<(), Refusal> {
         match packet {
-            Packet::Ack(kind, ack) => {
-                let kind = *kind;
-                self.peers.log(LogType::Debug, |peers| {
-                    let (name, id) = (log_name(kind), peers.name(id));
-                    format!(
-                        "Received {name} from {id} (Mid: {}, RC:{})",
-                        ack.packet_id, ack.reason.0
-                    )
-                });
-                self.peers
-                    .acknowledged(id, session, kind, ack)
-                    .map_err(Refusal::Unexpected)
-            }
             Packet::PingReq => {
                 self.peers.log(LogType::Debug, |peers| {
                     format!("Received PINGREQ from {}", peers.name(id))
@@ -402,28 +387,6 @@ impl Core {
             Packet::Connect(_) => Err(Refusal::Unexpected("a second CONNECT")),
             _ => Err(Refusal::Unexpected("a packet that only a server sends")),
         }
-    }
-
-    /// PUBREL: the message was handed out when it came; its identifier is free.
-    fn release(&mut self, id: ConnectionId, session: SessionId, ack: &Ack<'_>) {
-        let packet_id = ack.packet_id;
-        let known = self
-            .peers
-            .session(session)
-            .is_some_and(|s| s.incoming.pubrel(packet_id));
-        if known {
-            self.peers.promise(session, |session| Record::DropIncoming {
-                session,
-                packet_id,
-            });
-        }
-        let reason = if known {
-            ReasonCode::SUCCESS
-        } else {
-            ReasonCode::PACKET_IDENTIFIER_NOT_FOUND
-        };
-        self.peers
-            .acknowledge(id, AckKind::PubComp, ack.packet_id, reason);
     }
 
     /// A client says goodbye (3.14).
@@ -686,15 +649,5 @@ impl Core {
         } else {
             self.peers.timers.set(deadline, Timer::KeepAlive(id));
         }
-    }
-}
-
-/// The packet's name in log lines.
-fn log_name(kind: AckKind) -> &'static str {
-    match kind {
-        AckKind::PubAck => "PUBACK",
-        AckKind::PubRec => "PUBREC",
-        AckKind::PubRel => "PUBREL",
-        AckKind::PubComp => "PUBCOMP",
     }
 }

@@ -7,6 +7,7 @@ use super::actor::{Actor, Heard};
 use super::model::{Model, Who};
 use super::random::Random;
 use super::rules::{Rules, will_topic};
+use crate::broker::acks::acks;
 use crate::broker::tests::harness::*;
 use crate::broker::{Batch, Decision, Millis, Policy};
 use crate::codec::{Connect, Disconnect, Packet, Properties, Property, ReasonCode};
@@ -307,7 +308,14 @@ impl Simulation {
                         self.model.receive(who, &Packet::Publish(publish));
                     }
                 }
-                (packet, _) => self.model.receive(who, packet),
+                (packet, _) => {
+                    self.model.receive(who, packet);
+                    if let Packet::Ack(kind, _) = packet {
+                        for ack in acks(arrival.row) {
+                            self.model.receive(who, &Packet::Ack(*kind, ack));
+                        }
+                    }
+                }
             }
         }
         if batch.error.is_some() {
