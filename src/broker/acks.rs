@@ -70,40 +70,14 @@ impl Core {
                 ack.packet_id, ack.reason.0
             )
         });
-        if kind == AckKind::PubRel {
-            self.release(id, session, ack);
-            return Ok(());
-        }
         self.peers
             .acknowledged(id, session, kind, ack)
             .map_err(Refusal::Unexpected)
     }
-
-    /// PUBREL: the message was handed out when it came; its identifier is free.
-    fn release(&mut self, id: ConnectionId, session: SessionId, ack: &Ack<'_>) {
-        let packet_id = ack.packet_id;
-        let known = self
-            .peers
-            .session(session)
-            .is_some_and(|s| s.incoming.pubrel(packet_id));
-        if known {
-            self.peers.promise(session, |session| Record::DropIncoming {
-                session,
-                packet_id,
-            });
-        }
-        let reason = if known {
-            ReasonCode::SUCCESS
-        } else {
-            ReasonCode::PACKET_IDENTIFIER_NOT_FOUND
-        };
-        self.peers
-            .acknowledge(id, AckKind::PubComp, ack.packet_id, reason);
-    }
 }
 
 impl Peers {
-    /// PUBACK, PUBREC and PUBCOMP from a client.
+    /// PUBACK, PUBREC, PUBREL and PUBCOMP from a client.
     ///
     /// # Errors
     /// The words for a protocol error.
@@ -147,9 +121,28 @@ impl Peers {
                 Ok(()) => self.note_completed(session_id, ack.packet_id),
                 Err(UnknownId) => {}
             },
-            AckKind::PubRel => {}
+            AckKind::PubRel => self.release(id, session_id, ack.packet_id),
         }
         Ok(())
+    }
+
+    /// PUBREL: the message was handed out when it came; its identifier is free.
+    fn release(&mut self, id: ConnectionId, session: SessionId, packet_id: u16) {
+        let known = self
+            .session(session)
+            .is_some_and(|s| s.incoming.pubrel(packet_id));
+        if known {
+            self.promise(session, |session| Record::DropIncoming {
+                session,
+                packet_id,
+            });
+        }
+        let reason = if known {
+            ReasonCode::SUCCESS
+        } else {
+            ReasonCode::PACKET_IDENTIFIER_NOT_FOUND
+        };
+        self.acknowledge(id, AckKind::PubComp, packet_id, reason);
     }
 }
 
