@@ -8,6 +8,7 @@
 pub mod acl;
 mod acl_parse;
 pub mod cli;
+pub mod groups;
 pub mod hash;
 pub mod method;
 pub mod passwd_edit;

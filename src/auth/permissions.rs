@@ -1,12 +1,13 @@
 //! Who on this machine can read a file with secrets in it, and the command
 //! that mends it. Nothing is ever refused for that.
 
-use std::ffi::CString;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
+use nix::unistd::{Gid, Group, Uid, User};
+
+use super::groups::groups_of;
 
 /// The user that a broker runs as.
 #[derive(Clone, Debug)]
@@ -21,24 +22,23 @@ pub struct Reader {
 impl Reader {
     /// The user of that name, if there is one.
     pub fn named(name: &str) -> Option<Self> {
-        Self::of(User::from_name(name).ok()??)
+        User::from_name(name).ok()?.map(Self::of)
     }
 
     /// The user that this process runs as.
     pub fn current() -> Option<Self> {
-        Self::of(User::from_uid(Uid::effective()).ok()??)
+        User::from_uid(Uid::effective()).ok()?.map(Self::of)
     }
 
-    fn of(user: User) -> Option<Self> {
-        let name = CString::new(user.name.as_str()).ok()?;
-        let groups = getgrouplist(&name, user.gid).unwrap_or_else(|_| vec![user.gid]);
+    fn of(user: User) -> Self {
+        let groups = groups_of(&user.name, user.gid);
         let group = Group::from_gid(user.gid).ok().flatten();
-        Some(Self {
+        Self {
             uid: user.uid.as_raw(),
             group: group.map_or_else(|| user.gid.to_string(), |group| group.name),
             groups: groups.into_iter().map(Gid::as_raw).collect(),
             name: user.name,
-        })
+        }
     }
 
     /// Whether the bit (4: read, 1: enter a directory) holds for this user.

@@ -397,7 +397,7 @@ fn warn_of_exposed_files(config: &Config, logger: &Logger) {
         .flatten()
         .collect();
     if files.is_empty() {
-        // To look a user up loads libraries of half a megabyte.
+        // To look a user up takes a millisecond or more.
         return;
     }
     let Some(reader) = process::reader(config.user.as_deref()) else {

@@ -1,15 +1,14 @@
 //! The broker as a process: background, pid file, privileges.
 
-use std::borrow::Cow;
-use std::ffi::{CStr, CString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use nix::libc::mode_t;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Gid, Uid, User, getuid, initgroups, setgid, setgroups, setuid};
+use nix::unistd::{Gid, Uid, User, getuid, setgid, setgroups, setuid};
 
+use crate::auth::groups::groups_of;
 use crate::auth::permissions::Reader;
 
 /// Goes into the background: a child goes on, the caller's process ends.
@@ -85,7 +84,7 @@ pub(super) fn take_umask() -> Result<(), String> {
 #[derive(Debug)]
 pub(super) struct Account {
     /// `None`: only the numbers are known.
-    name: Option<CString>,
+    name: Option<String>,
     pub(super) uid: Uid,
     pub(super) gid: Gid,
     /// What deserves a look about the choice.
@@ -148,7 +147,7 @@ impl Account {
 
     fn of(user: User, warning: Option<String>) -> Self {
         Self {
-            name: CString::new(user.name).ok(),
+            name: Some(user.name),
             uid: user.uid,
             gid: user.gid,
             warning,
@@ -160,19 +159,15 @@ impl Account {
     /// # Errors
     /// The system refuses.
     pub(super) fn enter(&self) -> Result<(), String> {
-        let enter = || {
-            match &self.name {
-                Some(name) => initgroups(name, self.gid)?,
-                None => setgroups(&[self.gid])?,
-            }
-            setgid(self.gid)?;
-            setuid(self.uid)
-        };
-        enter().map_err(|error| {
-            let name = self.name.as_deref().map(CStr::to_string_lossy);
-            let name = name.map_or_else(|| self.uid.to_string(), Cow::into_owned);
-            format!("cannot become user '{name}': {error}")
-        })
+        let name = self.name.as_deref();
+        let groups = name.map_or_else(|| vec![self.gid], |name| groups_of(name, self.gid));
+        setgroups(&groups)
+            .and_then(|()| setgid(self.gid))
+            .and_then(|()| setuid(self.uid))
+            .map_err(|error| {
+                let name = name.map_or_else(|| self.uid.to_string(), str::to_owned);
+                format!("cannot become user '{name}': {error}")
+            })
     }
 }
 

@@ -18,16 +18,16 @@ fn root_for(check: &str) -> bool {
     root
 }
 
-/// User and group that a process runs as.
-fn ids(process: &Process) -> (u32, u32) {
+/// User and group that a process runs as, and all of its groups.
+fn ids(process: &Process) -> (u32, u32, Vec<u32>) {
     let path = format!("/proc/{}/status", process.pid());
     let status = std::fs::read_to_string(path).expect("the state of the process");
-    let id = |name: &str| {
+    let numbers = |name: &str| -> Vec<u32> {
         let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let first = line.and_then(|line| line.split_whitespace().next());
-        first.and_then(|id| id.parse().ok()).expect("a number")
+        let words = line.expect("such a line").split_whitespace();
+        words.map(|id| id.parse().expect("a number")).collect()
     };
-    (id("Uid:"), id("Gid:"))
+    (numbers("Uid:")[0], numbers("Gid:")[0], numbers("Groups:"))
 }
 
 #[test]
@@ -35,12 +35,15 @@ fn user_and_group_can_be_numbers_of_the_environment() {
     if !root_for("PUID and PGID") || oracle_differs("only 2.1 knows them") {
         return;
     }
-    let setup = Setup::new();
-    let mut command = setup.command(OPEN);
-    command.env("PUID", "12345").env("PGID", "23456");
-    let broker = setup.start_command(command);
-    broker.process().stderr.wait_for("moustique is running");
-    assert_eq!(ids(broker.process()), (12345, 23456));
+    // One without a name, and nobody.
+    for uid in [12345, 65534] {
+        let setup = Setup::new();
+        let mut command = setup.command(OPEN);
+        command.env("PUID", uid.to_string()).env("PGID", "23456");
+        let broker = setup.start_command(command);
+        broker.process().stderr.wait_for("moustique is running");
+        assert_eq!(ids(broker.process()), (uid, 23456, vec![23456]));
+    }
 
     let setup = Setup::new();
     let mut command = setup.command(OPEN);
