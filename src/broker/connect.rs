@@ -516,6 +516,7 @@ fn made_up_id(prefix: &str, nonce: u128) -> String {
 
 fn stored_will(will: &crate::codec::Will<'_>, policy: &Policy) -> Will {
     let properties = MessageProperties::new(&will.properties);
+    let delay = crate::property!(will.properties, WillDelayInterval).unwrap_or(0);
     let extras = Extras {
         properties: (&*properties.kept).into(),
         ..Extras::default()
@@ -529,7 +530,7 @@ fn stored_will(will: &crate::codec::Will<'_>, policy: &Policy) -> Will {
             extras: extras.kept(),
         },
         expiry: properties.expiry,
-        delay: Millis::from(properties.will_delay) * 1000,
+        delay: Millis::from(delay) * 1000,
         due: None,
     }
 }

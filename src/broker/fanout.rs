@@ -18,7 +18,9 @@ use crate::store;
 /// it: frames in other wire formats, and the forms that outlive the batch.
 #[derive(Debug)]
 pub(super) struct Fanout<'a> {
-    pub(super) topic: &'a SmolStr,
+    pub(super) topic: &'a str,
+    /// The same as what is kept of the message shares it.
+    shared_topic: &'a SmolStr,
     pub(super) payload: &'a [u8],
     pub(super) qos: QoS,
     pub(super) retain: bool,
@@ -58,6 +60,7 @@ impl<'a> Fanout<'a> {
     ) -> Self {
         Self {
             topic,
+            shared_topic: topic,
             payload,
             qos,
             retain,
@@ -129,7 +132,7 @@ impl<'a> Fanout<'a> {
     /// `own`: the bytes of topic and payload that are its own.
     fn publication(&self, own: usize, keep: impl Fn(&[u8]) -> Bytes) -> Publication {
         Publication {
-            topic: self.topic.clone(),
+            topic: self.shared_topic.clone(),
             payload: match self.payload {
                 [] => Bytes::new(),
                 payload => keep(payload),

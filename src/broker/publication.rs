@@ -172,32 +172,33 @@ impl Ids {
 /// them.
 #[derive(Debug, Default)]
 pub(super) struct MessageProperties<'a> {
-    /// What is forwarded at once: all but the alias.
+    /// What is forwarded at once: all but a topic alias or a will delay.
     pub(super) live: Cow<'a, [u8]>,
     /// What is kept: without the expiry interval, which shrinks.
     pub(super) kept: Cow<'a, [u8]>,
     /// Seconds.
     pub(super) expiry: Option<u32>,
-    pub(super) alias: Option<u16>,
-    /// Seconds; wills only.
-    pub(super) will_delay: u32,
 }
 
 impl<'a> MessageProperties<'a> {
+    #[inline]
     pub(super) fn new(properties: &'a Properties<'_>) -> Self {
+        if properties.is_empty() {
+            Self::default()
+        } else {
+            Self::sorted(properties)
+        }
+    }
+
+    fn sorted(properties: &'a Properties<'_>) -> Self {
         const TOPIC_ALIAS: u8 = Property::TopicAlias(0).id();
         const WILL_DELAY: u8 = Property::WillDelayInterval(0).id();
         const EXPIRY: u8 = Property::MessageExpiryInterval(0).id();
 
-        if properties.is_empty() {
-            return Self::default();
-        }
         Self {
             live: without(properties, &[TOPIC_ALIAS, WILL_DELAY]),
             kept: without(properties, &[TOPIC_ALIAS, WILL_DELAY, EXPIRY]),
             expiry: crate::property!(properties, MessageExpiryInterval),
-            alias: crate::property!(properties, TopicAlias),
-            will_delay: crate::property!(properties, WillDelayInterval).unwrap_or(0),
         }
     }
 }

@@ -31,12 +31,13 @@ impl Core {
         batch: &Batch<'_>,
     ) -> Result<(), Refusal> {
         let mut properties = MessageProperties::new(&publish.properties);
+        let alias = crate::property!(publish.properties, TopicAlias);
         self.log_received(id, publish);
         let stats = &mut self.peers.stats;
         stats.publish_received += 1;
         stats.publish_bytes_received += publish.payload.len() as u64;
 
-        let route = self.find_route(id, publish.topic, properties.alias)?;
+        let route = self.find_route(id, publish.topic, alias)?;
         let Some(connection) = self.peers.connection(id) else {
             return Ok(());
         };
@@ -88,7 +89,7 @@ impl Core {
             fanout.ledger = self.peers.ledger();
             fanout.batch = Some(batch);
             fanout.stamp = stamp;
-            if properties.alias.is_none() && stamp.is_none() {
+            if alias.is_none() && stamp.is_none() {
                 fanout.frames = Frames::received(frame, version, publish.qos);
             }
             let came_around = stamp
@@ -389,7 +390,6 @@ impl Core {
             live: live.into(),
             kept: publication.properties().into(),
             expiry: will.expiry,
-            ..MessageProperties::default()
         };
         let (qos, retain) = (publication.qos, publication.retain);
         self.publish_own(

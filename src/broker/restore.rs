@@ -266,7 +266,6 @@ impl Core {
             live: live.into(),
             kept: publication.properties().into(),
             expiry,
-            ..MessageProperties::default()
         };
         let (qos, retain) = (publication.qos, publication.retain);
         let (topic, payload) = (&publication.topic, &publication.payload);

@@ -7,6 +7,7 @@
 
 pub mod aliases;
 mod id_map;
+mod id_table;
 mod incoming;
 mod outgoing;
 

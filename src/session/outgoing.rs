@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::IdMap;
+use super::id_table::IdTable;
 use crate::codec::QoS;
 
 /// What waits to be sent to one peer, and what was sent and is not
@@ -14,7 +14,7 @@ use crate::codec::QoS;
 #[derive(Debug)]
 pub struct Outgoing<M> {
     queue: VecDeque<M>,
-    inflight: IdMap<Inflight<M>>,
+    inflight: IdTable<Inflight<M>>,
     /// Identifiers that were in flight when the last connection ended and that
     /// this one has not sent again yet, oldest first.
     resend: VecDeque<u16>,
@@ -23,7 +23,6 @@ pub struct Outgoing<M> {
     /// The same for the bytes of their messages, and how many they are now.
     byte_window: usize,
     bytes: usize,
-    last_id: u16,
     next_order: u64,
 }
 
@@ -81,12 +80,11 @@ impl<M> Outgoing<M> {
     pub fn new(window: u16) -> Self {
         Self {
             queue: VecDeque::new(),
-            inflight: IdMap::default(),
+            inflight: IdTable::new(),
             resend: VecDeque::new(),
             window: window.max(1),
             byte_window: usize::MAX,
             bytes: 0,
-            last_id: 0,
             next_order: 0,
         }
     }
@@ -140,7 +138,7 @@ impl<M> Outgoing<M> {
 
     /// Whether nothing waits and nothing is in flight.
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.inflight.is_empty()
+        self.queue.is_empty() && self.inflight.len() == 0
     }
 
     /// Whether something waits to be sent, for the first time or again.
@@ -174,34 +172,21 @@ impl<M> Outgoing<M> {
     /// The same for a message that counts `size` bytes until it is done; ask
     /// [`has_room_for`](Self::has_room_for) first.
     pub fn send_sized(&mut self, message: M, qos: QoS, size: usize) -> u16 {
-        let id = self.unused_id();
         let stage = match qos {
             QoS::ExactlyOnce => Stage::AwaitsPubRec(message),
             _ => Stage::AwaitsPubAck(message),
         };
-        self.inflight.insert(
-            id,
-            Inflight {
-                order: self.next_order,
-                size,
-                stage,
-            },
-        );
-        self.bytes += size;
+        let order = self.next_order;
         self.next_order += 1;
-        id
+        self.bytes += size;
+        self.inflight.push(Inflight { order, size, stage })
     }
 
     /// The next identifier that no packet in flight has, also for SUBSCRIBE
     /// and UNSUBSCRIBE, which share the numbers (2.2.1). There is one, because
     /// a window is at most 65 535 and `has_room` keeps it from filling.
     pub fn unused_id(&mut self) -> u16 {
-        loop {
-            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
-            if !self.inflight.contains_key(&self.last_id) {
-                return self.last_id;
-            }
-        }
+        self.inflight.next_id()
     }
 
     /// PUBACK for a message of QoS 1: gives it back, done.
@@ -221,13 +206,13 @@ impl<M> Outgoing<M> {
     /// # Errors
     /// The identifier is unknown, or belongs to a message of QoS 1.
     pub fn pubrec(&mut self, id: u16, refused: bool) -> Result<PubRec<M>, FlowError> {
-        let Some(entry) = self.inflight.get_mut(&id) else {
+        let Some(entry) = self.inflight.get_mut(id) else {
             return Err(FlowError::UnknownId);
         };
         match std::mem::replace(&mut entry.stage, Stage::AwaitsPubComp) {
             Stage::AwaitsPubRec(message) if refused => {
                 let size = entry.size;
-                self.inflight.remove(&id);
+                self.inflight.remove(id);
                 self.finished(id, size);
                 Ok(PubRec::Refused(message))
             }
@@ -256,7 +241,7 @@ impl<M> Outgoing<M> {
         id: u16,
         finish: impl FnOnce(Stage<M>) -> Result<T, Stage<M>>,
     ) -> Result<T, FlowError> {
-        let Some(Inflight { order, size, stage }) = self.inflight.remove(&id) else {
+        let Some(Inflight { order, size, stage }) = self.inflight.remove(id) else {
             return Err(FlowError::UnknownId);
         };
         let outcome = finish(stage).map_err(|stage| {
@@ -286,13 +271,13 @@ impl<M> Outgoing<M> {
     /// True: PUBREL is sent in its place, because the peer may have received
     /// the message and keep the identifier (QoS 2).
     pub fn give_up(&mut self, id: u16) -> bool {
-        match self.inflight.get_mut(&id) {
+        match self.inflight.get_mut(id) {
             Some(entry) if !matches!(entry.stage, Stage::AwaitsPubAck(_)) => {
                 entry.stage = Stage::AwaitsPubComp;
                 true
             }
             _ => {
-                if let Some(entry) = self.inflight.remove(&id) {
+                if let Some(entry) = self.inflight.remove(id) {
                     self.finished(id, entry.size);
                 }
                 false
@@ -313,7 +298,7 @@ impl<M> Outgoing<M> {
         let mut ids: Vec<_> = self
             .inflight
             .iter()
-            .map(|(&id, entry)| (entry.order, id))
+            .map(|(id, entry)| (entry.order, id))
             .collect();
         ids.sort_unstable();
         self.resend = ids.into_iter().map(|(_, id)| id).collect();
@@ -330,7 +315,7 @@ impl<M> Outgoing<M> {
         let mut unacknowledged: Vec<_> = self
             .inflight
             .drain()
-            .filter_map(|(_, entry)| match entry.stage {
+            .filter_map(|entry| match entry.stage {
                 Stage::AwaitsPubAck(message) | Stage::AwaitsPubRec(message) => {
                     Some((entry.order, message))
                 }
@@ -349,13 +334,13 @@ impl<M> Outgoing<M> {
         if sent >= usize::from(self.window) {
             return None;
         }
-        let size = self.inflight.get(self.resend.front()?)?.size;
+        let size = self.inflight.get(*self.resend.front()?)?.size;
         if !self.has_bytes_for(size) {
             return None;
         }
         self.bytes += size;
         let id = self.resend.pop_front()?;
-        self.inflight.get(&id).map(|entry| match &entry.stage {
+        self.inflight.get(id).map(|entry| match &entry.stage {
             Stage::AwaitsPubAck(message) | Stage::AwaitsPubRec(message) => {
                 Resend::Publish(id, message)
             }
@@ -381,17 +366,17 @@ impl<M> Outgoing<M> {
     fn restore_stage(&mut self, id: u16, stage: Stage<M>, size: usize) {
         let order = self.next_order;
         self.next_order += 1;
-        self.last_id = id;
         self.bytes += size;
         self.inflight.insert(id, Inflight { order, size, stage });
+        self.inflight.continue_after(id);
     }
 
     /// Ends the session: gives back what was never delivered for certain, the
     /// packets in flight at QoS 1 first, then the queue, in order.
-    pub fn into_undelivered(self) -> impl Iterator<Item = M> {
+    pub fn into_undelivered(mut self) -> impl Iterator<Item = M> {
         let mut inflight: Vec<_> = self
             .inflight
-            .into_values()
+            .drain()
             .filter_map(|entry| match entry.stage {
                 Stage::AwaitsPubAck(message) => Some((entry.order, message)),
                 Stage::AwaitsPubRec(_) | Stage::AwaitsPubComp => None,

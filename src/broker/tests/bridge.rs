@@ -164,16 +164,18 @@ fn an_unused_identifier_stays_unused_for_long() {
     assert_eq!(world.read(client), ["PUBLISH q1 m1 t 'x'"]);
     assert_eq!(world.core.unused_id("client"), Some(2));
     assert_eq!(world.core.unused_id("nobody"), None);
-    for number in 0..65_533_u32 {
+    let mut next_id = || {
         world.inject("t", "x", Q1);
-        let expected = 3 + number % 65_534;
-        let expected = if expected > 65_535 { 2 } else { expected };
-        let line = world.read(client);
-        assert_eq!(line, [format!("PUBLISH q1 m{expected} t 'x'")]);
-        world.ack(client, AckKind::PubAck, expected as u16);
+        let line = world.read(client).concat();
+        let id = line.split(' ').nth(2).and_then(|id| id.strip_prefix('m'));
+        let id = id.and_then(|id| id.parse().ok()).expect(&line);
+        world.ack(client, AckKind::PubAck, id);
+        id
+    };
+    for _ in 0..45_000 {
+        assert!(next_id() > 2, "1 is in flight, 2 was given away");
     }
-    world.inject("t", "x", Q1);
-    assert_eq!(world.read(client), ["PUBLISH q1 m2 t 'x'"], "and 1 is used");
+    assert!((0..65_535).any(|_| next_id() == 2), "2 is lost");
 }
 
 #[test]
