@@ -29,10 +29,9 @@ impl Core {
     /// A packet identifier that no message on its way to the client has, and
     /// that none will have before nearly all others had their turn: for packets
     /// that the bridge itself sends to the remote broker among those messages.
-    /// `None`: there is no session, or no identifier is free.
+    /// `None`: there is no session.
     pub fn unused_id(&mut self, client_id: &str) -> Option<u16> {
-        let flow = &mut self.session_of(client_id)?.outgoing;
-        (flow.inflight_len() < usize::from(u16::MAX)).then(|| flow.unused_id())
+        Some(self.session_of(client_id)?.outgoing.unused_id())
     }
 
     /// The topic filters that a client's session is subscribed to; none without

@@ -46,6 +46,9 @@ enum Stage<M> {
     AwaitsPubComp,
 }
 
+/// The widest window: one packet identifier is left for SUBSCRIBE and UNSUBSCRIBE.
+const WIDEST: u16 = u16::MAX - 1;
+
 /// What is sent again on a resumed session.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Resend<'a, M> {
@@ -155,7 +158,7 @@ impl<M> Outgoing<M> {
     /// The same for a message of so many bytes.
     pub fn has_room_for(&self, size: usize) -> bool {
         self.resend.is_empty()
-            && self.inflight.len() < usize::from(self.window)
+            && self.inflight.len() < usize::from(self.window.min(WIDEST))
             && self.has_bytes_for(size)
     }
 
@@ -183,8 +186,7 @@ impl<M> Outgoing<M> {
     }
 
     /// The next identifier that no packet in flight has, also for SUBSCRIBE
-    /// and UNSUBSCRIBE, which share the numbers (2.2.1). There is one, because
-    /// a window is at most 65 535 and `has_room` keeps it from filling.
+    /// and UNSUBSCRIBE, which share the numbers (2.2.1).
     pub fn unused_id(&mut self) -> u16 {
         self.inflight.next_id()
     }
@@ -528,6 +530,18 @@ mod tests {
             assert_ne!(id, 0);
             assert_eq!(flow.puback(id), Ok(1));
         }
+    }
+
+    #[test]
+    fn an_identifier_is_left_for_subscribe_however_many_are_in_flight() {
+        let mut flow = Outgoing::new(u16::MAX);
+        let mut sent = 0;
+        while flow.has_room() {
+            sent = flow.send(0, QoS::AtLeastOnce);
+        }
+        assert_eq!(sent, 65_534);
+        assert_eq!(flow.unused_id(), 65_535);
+        assert_eq!(flow.unused_id(), 65_535);
     }
 
     #[test]

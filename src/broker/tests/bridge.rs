@@ -179,7 +179,7 @@ fn an_unused_identifier_stays_unused_for_long() {
 }
 
 #[test]
-fn no_identifier_is_unused_when_all_are_in_flight() {
+fn an_identifier_is_unused_however_many_are_in_flight() {
     let mut world = World::with(|settings| settings.max_inflight_messages = u16::MAX);
     let client = world.client(V311, "client");
     world.subscribe(client, "#", Q1);
@@ -187,9 +187,11 @@ fn no_identifier_is_unused_when_all_are_in_flight() {
         world.inject("t", "x", Q1);
         world.read(client);
     }
-    assert_eq!(world.core.unused_id("client"), None);
+    assert_eq!(world.core.queued("client"), Some(65_535), "one waits");
+    assert_eq!(world.core.unused_id("client"), Some(65_535));
     world.ack(client, AckKind::PubAck, 9);
-    assert_eq!(world.core.unused_id("client"), Some(9));
+    assert_eq!(world.read(client), ["PUBLISH q1 m9 t 'x'"]);
+    assert_eq!(world.core.unused_id("client"), Some(65_535));
 }
 
 #[test]
