@@ -190,7 +190,7 @@ mod tests {
         }
         assert_eq!(table.len(), 3);
         assert_eq!(table.get_mut(265), Some(&mut 266));
-        assert_eq!(table.remove(13), None, "it would have the place of 5");
+        assert_eq!(table.remove(5 + 512), None, "it would have the place of 5");
         assert_eq!(table.next_id(), 1);
         table.continue_after(5);
         assert_eq!(table.next_id(), 6);
