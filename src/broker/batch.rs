@@ -135,6 +135,12 @@ impl<'a> Batch<'a> {
         self.packets.is_empty() && self.error.is_none()
     }
 
+    /// Whether the first packet is a message, or answers one.
+    pub fn begins_with_message(&self) -> bool {
+        let first = self.packets.first().map(|arrival| &arrival.packet);
+        matches!(first, Some(Packet::Publish(_) | Packet::Ack(..)))
+    }
+
     /// A part of the batch that outlives the read buffer. The batch is copied
     /// once, when the first part is asked for; `ledger` counts that copy.
     pub(super) fn share(&self, part: &[u8], ledger: Option<&Ledger>) -> Bytes {
@@ -193,6 +199,8 @@ mod tests {
     fn whole_packets_are_taken_and_the_rest_stays() {
         let bytes = [0xC0, 0, 0x30, 5, 0, 1, b'a', b'h', b'i', 0xC0];
         let batch = Batch::decode(&bytes, Version::V311, 100);
+        assert!(!batch.begins_with_message());
+        assert!(Batch::decode(&bytes[2..], Version::V311, 100).begins_with_message());
         assert_eq!(batch.packets.len(), 2);
         assert_eq!(batch.consumed(), 9);
         assert_eq!(batch.error, None);

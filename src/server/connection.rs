@@ -380,6 +380,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 break news;
             }
         };
+        if batch.begins_with_message() {
+            self.hub().linger().message();
+        }
         match outlook {
             None => self.accept(work),
             Some(outlook) => self.heed(outlook),

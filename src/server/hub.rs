@@ -182,7 +182,6 @@ impl Hub {
         let store_work = state.core.has_store_work();
         drop(guard);
 
-        self.linger.event();
         woken.into_iter().for_each(Waker::wake);
         for (kind, line) in lines {
             self.logger.write(kind, &line);

@@ -5,7 +5,7 @@
 //! wait for answers it is most of what a message costs. So when the workers were
 //! woken soon after they had gone to sleep, several times running, they look for
 //! what comes next a little while before they sleep again. A broker that has
-//! little to do sleeps as ever.
+//! little to do sleeps as ever, and so does one whose clients only connect.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -29,8 +29,8 @@ thread_local! {
 pub(super) struct Linger {
     /// Short sleeps, one after the other.
     short: AtomicU32,
-    /// How often something happened.
-    events: AtomicU64,
+    /// How often messages or their acknowledgements came.
+    messages: AtomicU64,
     habit: Notify,
 }
 
@@ -55,9 +55,9 @@ impl Linger {
         }
     }
 
-    /// Something happened that others may follow.
-    pub(super) fn event(&self) {
-        self.events.fetch_add(1, Relaxed);
+    /// A message or an acknowledgement came, which others may follow.
+    pub(super) fn message(&self) {
+        self.messages.fetch_add(1, Relaxed);
         if self.short.load(Relaxed) >= HABIT {
             self.short.store(0, Relaxed);
             self.habit.notify_one();
@@ -68,14 +68,14 @@ impl Linger {
     pub(super) async fn keep_awake(&self) {
         loop {
             self.habit.notified().await;
-            let (mut last, mut since) = (self.events.load(Relaxed), Instant::now());
+            let (mut last, mut since) = (self.messages.load(Relaxed), Instant::now());
             while since.elapsed() < SHORT {
                 // Who else wants this processor goes first.
                 std::thread::yield_now();
                 tokio::task::yield_now().await;
-                let events = self.events.load(Relaxed);
-                if events != last {
-                    (last, since) = (events, Instant::now());
+                let messages = self.messages.load(Relaxed);
+                if messages != last {
+                    (last, since) = (messages, Instant::now());
                 }
             }
         }
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     fn is_called(linger: &Linger) -> bool {
-        linger.event();
+        linger.message();
         let mut called = std::pin::pin!(linger.habit.notified());
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         called.as_mut().poll(&mut context).is_ready()
