@@ -70,11 +70,12 @@ impl Linger {
             self.habit.notified().await;
             let (mut last, mut since) = (self.messages.load(Relaxed), Instant::now());
             while since.elapsed() < SHORT {
-                // Who else wants this processor goes first.
-                std::thread::yield_now();
                 tokio::task::yield_now().await;
                 let messages = self.messages.load(Relaxed);
-                if messages != last {
+                if messages == last {
+                    // Who else wants this processor goes first.
+                    std::thread::yield_now();
+                } else {
                     (last, since) = (messages, Instant::now());
                 }
             }
