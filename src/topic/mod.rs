@@ -1,6 +1,7 @@
 //! Topic names and topic filters (4.7): validation, matching, shared
 //! subscriptions' names, and the tree that finds one by the other.
 
+mod children;
 mod intersection;
 mod tree;
 

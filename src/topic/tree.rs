@@ -5,17 +5,18 @@
 //! (retained messages).
 //!
 //! Nodes live in one vector; the children of all nodes in one hash table keyed
-//! by (parent, level). That costs far less memory than a map in each node. Where
+//! by (parent, level), see `children`. That costs far less memory than a map in each node. Where
 //! only one path goes on from a node, all that is left of it is one node, a tail:
 //! `home/17/sensor/temperature` mostly needs one node of its own, not three.
 //! Nothing recurses: the depth of a topic is chosen by whoever publishes.
 
 use std::hash::{BuildHasher, Hasher};
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 use smallvec::{SmallVec, smallvec};
 use smol_str::SmolStr;
 
+use super::children::Children;
 use super::levels_match;
 
 /// A node of a [`Tree`]; valid until the node is pruned.
@@ -37,18 +38,10 @@ pub struct Tree<V> {
     nodes: Vec<Node<V>>,
     /// Pruned places in `nodes`.
     free: Vec<u32>,
-    children: HashTable<Child>,
+    children: Children,
     hasher: DefaultHashBuilder,
     /// The bytes of all labels.
     text: usize,
-}
-
-/// A node with the hash of its parent and first level: to make room for more
-/// would otherwise have to look at every node.
-#[derive(Clone, Copy, Debug)]
-struct Child {
-    hash: u32,
-    id: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -87,7 +80,7 @@ impl<V: Default> Default for Tree<V> {
         Self {
             nodes: vec![Node::new()],
             free: Vec::new(),
-            children: HashTable::new(),
+            children: Children::default(),
             hasher: DefaultHashBuilder::default(),
             text: 0,
         }
@@ -102,7 +95,7 @@ impl<V: Default + Vacant> Tree<V> {
 
     /// About how many bytes it takes beside what its values refer to.
     pub fn weight(&self) -> usize {
-        self.children.len() * (size_of::<Node<V>>() + 2 * size_of::<Child>()) + self.text
+        self.children.len() * (size_of::<Node<V>>() + Children::WEIGHT) + self.text
     }
 
     /// The node for a topic name or filter, made if it isn't there. A node
@@ -295,13 +288,10 @@ impl<V: Default + Vacant> Tree<V> {
     }
 
     fn hashed_child(&self, hash: u32, parent: u32, level: &str) -> Option<u32> {
-        let found = self.children.find(widen(hash), |child| {
-            child.hash == hash && {
-                let node = &self.nodes[child.id as usize];
-                node.parent == parent && begins_with_level(&node.label, level)
-            }
-        });
-        found.map(|child| child.id)
+        self.children.find(hash, |id| {
+            let node = &self.nodes[id as usize];
+            node.parent == parent && begins_with_level(&node.label, level)
+        })
     }
 
     /// Whether a node that is known to begin with that level has more of them.
@@ -352,8 +342,7 @@ impl<V: Default + Vacant> Tree<V> {
         let node = &mut self.nodes[id as usize];
         (node.label, node.parent) = (label.into(), parent);
         (node.previous_sibling, node.next_sibling) = (NONE, sibling);
-        self.children
-            .insert_unique(widen(hash), Child { hash, id }, |child| widen(child.hash));
+        self.children.insert(hash, id);
     }
 
     /// Takes a node from its place. Returns its label.
@@ -362,10 +351,7 @@ impl<V: Default + Vacant> Tree<V> {
         let label = std::mem::take(&mut node.label);
         let (parent, previous, next) = (node.parent, node.previous_sibling, node.next_sibling);
         let (level, _) = split_level(&label);
-        let hash = widen(self.hash_of(parent, level));
-        if let Ok(entry) = self.children.find_entry(hash, |child| child.id == id) {
-            entry.remove();
-        }
+        self.children.remove(self.hash_of(parent, level), id);
         self.text -= label.len();
         if next != NONE {
             self.nodes[next as usize].previous_sibling = previous;
@@ -389,11 +375,6 @@ impl<V: Default + Vacant> Tree<V> {
         self.nodes[id as usize] = Node::new();
         self.free.push(id);
     }
-}
-
-/// The table takes its decisions by the highest and the lowest bits.
-fn widen(hash: u32) -> u64 {
-    u64::from(hash) << 32 | u64::from(hash)
 }
 
 /// The first level, and what follows it: `None` where it was the last.
