@@ -1,8 +1,9 @@
 //! One publication while it is handed to all who get it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use once_cell::race::OnceBox;
 use smol_str::SmolStr;
 
 use super::batch::Batch;
@@ -140,7 +141,7 @@ impl<'a> Fanout<'a> {
             qos: self.qos,
             retain: self.retain,
             extras: if self.is_plain() {
-                OnceLock::new()
+                OnceBox::new()
             } else {
                 self.extras(own).kept()
             },

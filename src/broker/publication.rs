@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use once_cell::race::OnceBox;
 use smol_str::SmolStr;
 
 use super::memory::Weight;
@@ -20,7 +21,7 @@ pub(super) struct Publication {
     pub(super) qos: QoS,
     pub(super) retain: bool,
     /// Nothing in most messages, so that these are smaller.
-    pub(super) extras: OnceLock<Box<Extras>>,
+    pub(super) extras: OnceBox<Extras>,
 }
 
 /// What few messages have.
@@ -38,15 +39,15 @@ pub(super) struct Extras {
 
 impl Extras {
     /// As a message keeps them: not at all if there are none.
-    pub(super) fn kept(self) -> OnceLock<Box<Self>> {
+    pub(super) fn kept(self) -> OnceBox<Self> {
         let is_empty = self.properties.is_empty()
             && self.expires.is_none()
             && self.stamp.get().is_none()
             && self.weight.is_none();
         if is_empty {
-            return OnceLock::new();
+            return OnceBox::new();
         }
-        Box::new(self).into()
+        OnceBox::with_value(Box::new(self))
     }
 }
 
