@@ -28,11 +28,16 @@ impl Peers {
         else {
             return;
         };
+        let Some(held_up_by) = self.connection(publisher).map(|known| known.held_up_by) else {
+            return;
+        };
         let now = self.now;
         let Some(connection) = self.connection(receiver) else {
             return;
         };
-        if connection.stalled || connection.holds_up.contains(&publisher) {
+        // Who is among them came lately: the rest of its batch is on the way.
+        let mut latest_first = connection.holds_up.iter().rev();
+        if connection.stalled || held_up_by > 0 && latest_first.any(|held| *held == publisher) {
             return;
         }
         if connection.holds_up.is_empty() {
