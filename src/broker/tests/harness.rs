@@ -373,8 +373,8 @@ impl World {
         assert_eq!(core.subscriptions.counts(), (plain, shared));
         for (_, connection) in &peers.connections {
             let holders = peers.connections.iter().map(|(_, other)| &other.holds_up);
-            let count = holders.flatten().filter(|id| **id == connection.id).count();
-            assert_eq!(connection.held_up_by as usize, count);
+            let count = holders.filter(|held| held.contains(&connection.id)).count();
+            assert_eq!(connection.held_up_by as usize, count, "each of them once");
         }
     }
 
