@@ -27,8 +27,8 @@ const FREE: Child = Child {
 /// The length of the shortest table that has anything.
 const SHORTEST: usize = 8;
 
-/// So much of a table is taken at most: who is put next goes on through four
-/// others to a free place then, mostly in the same line of a cache.
+/// So much of a table is taken at most: what is found is the third to be looked
+/// at then, and a dozen are before one finds nothing, in two lines of a cache.
 const FULL: (usize, usize) = (4, 5);
 
 impl Child {
