@@ -120,7 +120,7 @@ impl Children {
 
     /// Hashes in ascending order have places in ascending order.
     fn own_place(&self, hash: u32) -> usize {
-        (u64::from(hash) * self.places.len() as u64 >> 32) as usize
+        ((u64::from(hash) * self.places.len() as u64) >> 32) as usize
     }
 
     fn next(&self, place: usize) -> usize {
