@@ -5,7 +5,7 @@ use super::connection::ConnectionId;
 use super::peers::Peers;
 use super::session::SessionId;
 use super::{Core, Refusal};
-use crate::codec::{Ack, AckKind, Frame, Properties, ReasonCode};
+use crate::codec::{Ack, AckKind, Frame, ReasonCode};
 use crate::config::LogType;
 use crate::session::PubRec;
 use crate::store::Record;
@@ -24,13 +24,10 @@ pub(super) fn row_behind<'a>(first: Frame<'_>, bytes: &'a [u8]) -> Row<'a> {
     &packets[..packets.iter().take_while(alike).count()]
 }
 
-/// What is in a row.
-pub(super) fn acks(row: Row<'_>) -> impl Iterator<Item = Ack<'static>> {
-    row.iter().map(|&[_, _, high, low]| Ack {
-        packet_id: u16::from_be_bytes([high, low]),
-        reason: ReasonCode::SUCCESS,
-        properties: Properties::new(),
-    })
+/// The packet identifiers of a row.
+pub(super) fn packet_ids(row: Row<'_>) -> impl Iterator<Item = u16> {
+    row.iter()
+        .map(|&[_, _, high, low]| u16::from_be_bytes([high, low]))
 }
 
 impl Core {
@@ -43,15 +40,11 @@ impl Core {
         first: &Ack<'_>,
         row: Row<'_>,
     ) -> Result<(), Refusal> {
-        self.settle_one(id, session, kind, first)?;
-        for ack in acks(row) {
-            // One before it may have ended the connection.
-            if self.peers.connection(id).and_then(|c| c.session()) != Some(session) {
-                break;
-            }
+        self.settle_one(id, session, kind, first.packet_id, first.reason)?;
+        for packet_id in packet_ids(row) {
             self.peers.stats.messages_received += 1;
             self.peers.journal.begin(0);
-            self.settle_one(id, session, kind, &ack)?;
+            self.settle_one(id, session, kind, packet_id, ReasonCode::SUCCESS)?;
         }
         Ok(())
     }
@@ -61,17 +54,18 @@ impl Core {
         id: ConnectionId,
         session: SessionId,
         kind: AckKind,
-        ack: &Ack<'_>,
+        packet_id: u16,
+        reason: ReasonCode,
     ) -> Result<(), Refusal> {
         self.peers.log(LogType::Debug, |peers| {
             let (name, id) = (log_name(kind), peers.name(id));
             format!(
-                "Received {name} from {id} (Mid: {}, RC:{})",
-                ack.packet_id, ack.reason.0
+                "Received {name} from {id} (Mid: {packet_id}, RC:{})",
+                reason.0
             )
         });
         self.peers
-            .acknowledged(id, session, kind, ack)
+            .acknowledged(id, session, kind, packet_id, reason)
             .map_err(Refusal::Unexpected)
     }
 }
@@ -86,7 +80,8 @@ impl Peers {
         id: ConnectionId,
         session: SessionId,
         kind: AckKind,
-        ack: &Ack<'_>,
+        packet_id: u16,
+        reason: ReasonCode,
     ) -> Result<(), &'static str> {
         use crate::session::FlowError::{UnknownId, WrongStage};
         let session_id = session;
@@ -95,33 +90,33 @@ impl Peers {
         };
         let flow = &mut session.outgoing;
         match kind {
-            AckKind::PubAck => match flow.puback(ack.packet_id) {
+            AckKind::PubAck => match flow.puback(packet_id) {
                 Err(WrongStage) => return Err("PUBACK for a message of QoS 2"),
                 Ok(delivery) => self.note_done(session_id, delivery.sequence),
                 Err(UnknownId) => {}
             },
-            AckKind::PubRec => match flow.pubrec(ack.packet_id, ack.reason.is_error()) {
+            AckKind::PubRec => match flow.pubrec(packet_id, reason.is_error()) {
                 Ok(PubRec::Refused(delivery)) => self.note_done(session_id, delivery.sequence),
                 Ok(PubRec::Release(delivery)) => {
-                    self.note_received(session_id, delivery.sequence, ack.packet_id);
-                    self.acknowledge(id, AckKind::PubRel, ack.packet_id, ReasonCode::SUCCESS);
+                    self.note_received(session_id, delivery.sequence, packet_id);
+                    self.acknowledge(id, AckKind::PubRel, packet_id, ReasonCode::SUCCESS);
                 }
                 Ok(PubRec::ReleaseAgain) => {
-                    self.acknowledge(id, AckKind::PubRel, ack.packet_id, ReasonCode::SUCCESS);
+                    self.acknowledge(id, AckKind::PubRel, packet_id, ReasonCode::SUCCESS);
                 }
-                Err(UnknownId) if ack.reason.is_error() => {}
+                Err(UnknownId) if reason.is_error() => {}
                 Err(UnknownId) => {
                     let reason = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
-                    self.acknowledge(id, AckKind::PubRel, ack.packet_id, reason);
+                    self.acknowledge(id, AckKind::PubRel, packet_id, reason);
                 }
                 Err(WrongStage) => return Err("PUBREC for a message of QoS 1"),
             },
-            AckKind::PubComp => match flow.pubcomp(ack.packet_id) {
+            AckKind::PubComp => match flow.pubcomp(packet_id) {
                 Err(WrongStage) => return Err("PUBCOMP before PUBREC"),
-                Ok(()) => self.note_completed(session_id, ack.packet_id),
+                Ok(()) => self.note_completed(session_id, packet_id),
                 Err(UnknownId) => {}
             },
-            AckKind::PubRel => self.release(id, session_id, ack.packet_id),
+            AckKind::PubRel => self.release(id, session_id, packet_id),
         }
         Ok(())
     }
@@ -169,7 +164,7 @@ mod tests {
         let Packet::Ack(_, first) = &batch.packets[0].packet else {
             panic!("{batch:?}")
         };
-        let behind = acks(batch.packets[0].row).map(|ack| ack.packet_id);
+        let behind = packet_ids(batch.packets[0].row);
         let ids = std::iter::once(first.packet_id).chain(behind).collect();
         let rest = batch.packets.len() - 1 + usize::from(batch.error.is_some());
         (ids, rest)

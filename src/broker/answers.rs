@@ -33,18 +33,41 @@ impl Peers {
     /// Appends the answer to a packet: it leaves when what the packet made
     /// durable is committed, and after the answers before it.
     pub(super) fn answer(&mut self, id: ConnectionId, packet: &Packet<'_>) {
+        self.answer_with(id, |version, out| packet.encode(version, out));
+    }
+
+    #[inline]
+    fn answer_with(&mut self, id: ConnectionId, encode: impl FnOnce(Version, &mut Vec<u8>)) {
         let promised = self.journal.promised();
         let Some(connection) = self.connections.get_mut(id.slot()).filter(|c| c.id == id) else {
             return;
         };
-        if promised.is_none() && connection.held.is_none() {
-            self.send(id, packet);
+        self.stats.messages_sent += 1;
+        if promised.is_some() || connection.held.is_some() {
+            self.hold_answer(id, promised.unwrap_or(0), encode);
             return;
         }
-        self.stats.messages_sent += 1;
+        let version = connection.version;
+        self.outboxes += connection.count_outbox();
+        encode(
+            version,
+            open_outbox(connection, &mut self.effects, &mut self.spare),
+        );
+    }
+
+    #[inline(never)]
+    fn hold_answer(
+        &mut self,
+        id: ConnectionId,
+        group: u64,
+        encode: impl FnOnce(Version, &mut Vec<u8>),
+    ) {
+        let Some(connection) = self.connections.get_mut(id.slot()) else {
+            return;
+        };
         let version = connection.version;
         let held = connection.held.get_or_insert_default();
-        if held.push(promised.unwrap_or(0), |out| packet.encode(version, out)) {
+        if held.push(group, |out| encode(version, out)) {
             self.journal.await_commit(held.last_group(), id);
         }
     }
@@ -89,7 +112,12 @@ impl Peers {
         packet_id: u16,
         reason: ReasonCode,
     ) {
-        self.acknowledge_explained(id, kind, packet_id, reason, None);
+        let ack = Ack {
+            packet_id,
+            reason,
+            properties: Properties::new(),
+        };
+        self.answer_ack(id, kind, &ack);
     }
 
     /// The same with words for the client, where it takes them.
@@ -99,31 +127,28 @@ impl Peers {
         kind: AckKind,
         packet_id: u16,
         reason: ReasonCode,
-        words: Option<&str>,
+        words: &str,
     ) {
-        let properties = match words {
-            None => Properties::new(),
-            Some(words) => self.reason_string(id, ACK_LENGTH, words),
+        let ack = Ack {
+            packet_id,
+            reason,
+            properties: self.reason_string(id, ACK_LENGTH, words),
         };
+        self.answer_ack(id, kind, &ack);
+    }
+
+    #[inline]
+    fn answer_ack(&mut self, id: ConnectionId, kind: AckKind, ack: &Ack<'_>) {
         self.log(LogType::Debug, |peers| {
             let name = super::acks::log_name(kind);
             format!(
-                "Sending {name} to {} (m{packet_id}, rc{})",
+                "Sending {name} to {} (m{}, rc{})",
                 peers.name(id),
-                reason.0
+                ack.packet_id,
+                ack.reason.0
             )
         });
-        self.answer(
-            id,
-            &Packet::Ack(
-                kind,
-                Ack {
-                    packet_id,
-                    reason,
-                    properties,
-                },
-            ),
-        );
+        self.answer_with(id, |version, out| ack.encode(kind, version, out));
     }
 
     /// The reason string for a client that is denied something: none where it

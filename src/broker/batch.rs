@@ -96,6 +96,10 @@ impl Progress {
     }
 }
 
+/// Room is made at once for so many packets at most, if they would fill the
+/// buffer being as long as the first.
+const FORESEEN: usize = 64;
+
 impl<'a> Batch<'a> {
     /// Decodes the packets of a client at the start of `bytes`. What follows
     /// the last whole one stays with the caller, see
@@ -113,6 +117,10 @@ impl<'a> Batch<'a> {
         loop {
             match next(&bytes[batch.consumed..], version, max_packet_size) {
                 Ok(Some(arrival)) => {
+                    if batch.packets.is_empty() {
+                        let alike = bytes.len() / arrival.len();
+                        batch.packets.reserve_exact(alike.clamp(1, FORESEEN));
+                    }
                     batch.consumed += arrival.len();
                     batch.packets.push(arrival);
                 }

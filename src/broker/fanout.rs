@@ -40,6 +40,8 @@ pub(super) struct Fanout<'a> {
     pub(super) stamp: Option<Stamp>,
     /// Where it counts what of the message is kept, if anything counts.
     pub(super) ledger: Option<Ledger>,
+    /// Nobody but the next receiver will want it as a part of its batch.
+    pub(super) is_for_last: bool,
     shared: Option<Arc<Publication>>,
     detached: Option<Arc<Publication>>,
     /// The message in the store's form.
@@ -76,6 +78,7 @@ impl<'a> Fanout<'a> {
             frames: Frames::default(),
             stamp: None,
             ledger: None,
+            is_for_last: false,
             shared: None,
             detached: None,
             stored: None,
@@ -93,12 +96,14 @@ impl<'a> Fanout<'a> {
         let Some(batch) = self.batch else {
             return self.detached();
         };
-        if self.shared.is_none() {
+        let shared = self.shared.take().unwrap_or_else(|| {
             let ledger = self.ledger.as_ref();
-            let publication = self.publication(0, |part| batch.share(part, ledger));
-            self.shared = Some(Arc::new(publication));
+            Arc::new(self.publication(0, |part| batch.share(part, ledger)))
+        });
+        if !self.is_for_last {
+            self.shared = Some(Arc::clone(&shared));
         }
-        self.shared.clone().unwrap_or_else(|| self.detached())
+        shared
     }
 
     /// The message on its way to a shared group, the member yet unknown.

@@ -129,8 +129,11 @@ impl Core {
             QoS::ExactlyOnce => Some(AckKind::PubRec),
         };
         if let Some(kind) = kind {
-            self.peers
-                .acknowledge_explained(id, kind, publish.packet_id, reason, words.as_deref());
+            let (peers, packet_id) = (&mut self.peers, publish.packet_id);
+            match words {
+                None => peers.acknowledge(id, kind, packet_id, reason),
+                Some(words) => peers.acknowledge_explained(id, kind, packet_id, reason, &words),
+            }
         }
         if let Some(connection) = self.peers.connection(id) {
             connection.last_route = Some(route);
@@ -154,7 +157,7 @@ impl Core {
     }
 
     /// The route of the topic that a PUBLISH names or has an alias for
-    /// (3.3.2.3.4).
+    /// (3.3.2.3.4). Whoever asks gives it back as the connection's last.
     pub(super) fn find_route(
         &mut self,
         id: ConnectionId,
@@ -181,13 +184,14 @@ impl Core {
                     .ok_or(Refusal::Unexpected("a topic alias that was never set"))?
             }
         };
-        if let Some(last) = &connection.last_route
-            && connection.policy.seen(&last.topic) == Some(topic)
-            && self.subscriptions.is_current(last)
-        {
-            return Ok(Arc::clone(last));
+        let policy = &connection.policy;
+        let last = connection.last_route.take_if(|last| {
+            policy.seen(&last.topic) == Some(topic) && self.subscriptions.is_current(last)
+        });
+        if let Some(last) = last {
+            return Ok(last);
         }
-        let topic = connection.policy.mounted(topic);
+        let topic = policy.mounted(topic);
         if topic.len() > usize::from(u16::MAX) {
             return Err(LONG_TOPIC);
         }
@@ -308,7 +312,8 @@ impl Core {
         if route.reaches_bridge && fanout.stamp.is_none() {
             fanout.stamp = self.new_stamp(fanout.topic);
         }
-        for target in &route.targets {
+        for (index, target) in route.targets.iter().enumerate() {
+            fanout.is_for_last = index + 1 == route.targets.len() && route.groups.is_empty();
             self.peers.deliver(fanout, target, None);
         }
         for &group in &route.groups {

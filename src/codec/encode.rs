@@ -126,6 +126,7 @@ impl Publish<'_> {
 
 impl Ack<'_> {
     /// Appends a PUBACK, PUBREC, PUBREL or PUBCOMP; see [`Packet::encode`].
+    #[inline]
     pub fn encode(&self, kind: AckKind, version: Version, out: &mut Vec<u8>) {
         let first = (kind as u8) << 4 | if kind == AckKind::PubRel { 2 } else { 0 };
         let [high, low] = self.packet_id.to_be_bytes();
@@ -133,10 +134,14 @@ impl Ack<'_> {
             || self.reason == ReasonCode::SUCCESS && self.properties.is_empty()
         {
             out.extend_from_slice(&[first, 2, high, low]);
-            return;
+        } else {
+            self.encode_long(first, out);
         }
+    }
+
+    fn encode_long(&self, first: u8, out: &mut Vec<u8>) {
         framed(out, first, |out| {
-            out.extend_from_slice(&[high, low]);
+            out.extend_from_slice(&self.packet_id.to_be_bytes());
             encode_reason(self.reason, &self.properties, true, out);
         });
     }

@@ -7,10 +7,10 @@ use super::actor::{Actor, Heard};
 use super::model::{Model, Who};
 use super::random::Random;
 use super::rules::{Rules, will_topic};
-use crate::broker::acks::acks;
+use crate::broker::acks::packet_ids;
 use crate::broker::tests::harness::*;
 use crate::broker::{Batch, Decision, Millis, Policy};
-use crate::codec::{Connect, Disconnect, Packet, Properties, Property, ReasonCode};
+use crate::codec::{Ack, Connect, Disconnect, Packet, Properties, Property, ReasonCode};
 
 /// Each client acts at instants of its own, modulo this many milliseconds; all
 /// intervals are multiples of it. So what is due for two clients never falls on
@@ -311,7 +311,12 @@ impl Simulation {
                 (packet, _) => {
                     self.model.receive(who, packet);
                     if let Packet::Ack(kind, _) = packet {
-                        for ack in acks(arrival.row) {
+                        for packet_id in packet_ids(arrival.row) {
+                            let ack = Ack {
+                                packet_id,
+                                reason: ReasonCode::SUCCESS,
+                                properties: Properties::new(),
+                            };
                             self.model.receive(who, &Packet::Ack(*kind, ack));
                         }
                     }
