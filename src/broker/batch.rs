@@ -9,7 +9,7 @@ use super::Refusal;
 use super::acks::{Row, row_behind};
 use super::memory::{Ledger, Weighed};
 use super::run::Run;
-use crate::codec::{Frame, Packet, QoS, ReasonCode, Side, Version};
+use crate::codec::{AckKind, Frame, Packet, QoS, ReasonCode, Side, Version};
 
 /// The whole packets in a buffer, decoded outside the core and handed to it
 /// together.
@@ -96,6 +96,9 @@ impl Progress {
     }
 }
 
+/// So many acknowledgements at once are many.
+const MANY: usize = 8;
+
 /// Room is made at once for so many packets at most, if they would fill the
 /// buffer being as long as the first.
 const FORESEEN: usize = 64;
@@ -147,6 +150,20 @@ impl<'a> Batch<'a> {
     pub fn begins_with_message(&self) -> bool {
         let first = self.packets.first().map(|arrival| &arrival.packet);
         matches!(first, Some(Packet::Publish(_) | Packet::Ack(..)))
+    }
+
+    /// Whether all that is to be answered are many PUBRECs: who takes many
+    /// messages at once gets more soon, and the PUBRELs can go with them.
+    pub fn can_be_answered_later(&self) -> bool {
+        let mut received = 0;
+        for Arrival { packet, row, .. } in &self.packets {
+            match packet {
+                Packet::Ack(AckKind::PubRec, _) => received += 1 + row.len(),
+                Packet::Ack(AckKind::PubComp, _) => {}
+                _ => return false,
+            }
+        }
+        received >= MANY && self.error.is_none()
     }
 
     /// A part of the batch that outlives the read buffer. The batch is copied
@@ -217,6 +234,18 @@ mod tests {
         };
         assert_eq!(batch.share(publish.payload, None), "hi");
         assert_eq!(batch.share(b"elsewhere", None), "elsewhere");
+    }
+
+    #[test]
+    fn only_many_pubrecs_can_be_answered_later() {
+        let batch = |bytes: &[u8]| Batch::decode(bytes, Version::V311, 100).can_be_answered_later();
+        let (pubrec, pubcomp) = ([0x50, 2, 0, 1], [0x70, 2, 0, 1]);
+        assert!(batch(&pubrec.repeat(MANY)));
+        assert!(batch(&[pubcomp.repeat(9), pubrec.repeat(MANY)].concat()));
+        assert!(!batch(&pubrec.repeat(MANY - 1)));
+        assert!(!batch(&pubcomp.repeat(MANY)));
+        assert!(!batch(&[&pubrec.repeat(MANY)[..], &[0xC0, 0]].concat()));
+        assert!(!batch(&[&pubrec.repeat(MANY)[..], &[0xC1, 0]].concat()));
     }
 
     #[test]

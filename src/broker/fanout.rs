@@ -40,8 +40,8 @@ pub(super) struct Fanout<'a> {
     pub(super) stamp: Option<Stamp>,
     /// Where it counts what of the message is kept, if anything counts.
     pub(super) ledger: Option<Ledger>,
-    /// Nobody but the next receiver will want it as a part of its batch.
-    pub(super) is_for_last: bool,
+    /// There is one receiver at most.
+    pub(super) is_for_one: bool,
     shared: Option<Arc<Publication>>,
     detached: Option<Arc<Publication>>,
     /// The message in the store's form.
@@ -78,7 +78,7 @@ impl<'a> Fanout<'a> {
             frames: Frames::default(),
             stamp: None,
             ledger: None,
-            is_for_last: false,
+            is_for_one: false,
             shared: None,
             detached: None,
             stored: None,
@@ -96,11 +96,12 @@ impl<'a> Fanout<'a> {
         let Some(batch) = self.batch else {
             return self.detached();
         };
-        let shared = self.shared.take().unwrap_or_else(|| {
-            let ledger = self.ledger.as_ref();
-            Arc::new(self.publication(0, |part| batch.share(part, ledger)))
-        });
-        if !self.is_for_last {
+        if let Some(shared) = &self.shared {
+            return Arc::clone(shared);
+        }
+        let ledger = self.ledger.as_ref();
+        let shared = Arc::new(self.publication(0, |part| batch.share(part, ledger)));
+        if !self.is_for_one {
             self.shared = Some(Arc::clone(&shared));
         }
         shared

@@ -19,6 +19,7 @@
 //! | `peers.rs` | sessions and connections |
 //! | `delivery.rs` | the way into outboxes and queues |
 //! | `acks.rs` | acknowledgements from clients, many of them in a row |
+//! | `work.rs` | what connections have to do: outboxes on their way to the shell |
 //! | `answers.rs` | acknowledgements, and answers that wait for the store |
 //! | `journal.rs` | what must be stored, and the answers that wait for it |
 //! | `durable.rs` | what is told to the store |
@@ -71,6 +72,7 @@ mod sys;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod work;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -89,6 +91,7 @@ pub use reload::{Grounds, Guest};
 pub use restore::Group;
 pub use settings::{Policy, Settings};
 pub use timers::Millis;
+pub use work::{Outlook, Work};
 
 use crate::codec::{Disconnect, Packet, Properties, QoS, ReasonCode, Version};
 use crate::config::LogType;
@@ -101,13 +104,6 @@ use session::SessionId;
 use stats::Stats;
 use subscriptions::Subscriptions;
 use timers::{Timer, Timers};
-
-/// Buffers that are kept for reuse, and the capacity from which one is not.
-const SPARE_BUFFERS: usize = 64;
-const SPARE_CAPACITY: usize = 256 * 1024;
-
-/// The size of an outbox, in bytes, from which its own connection is not read.
-const CONGESTED: usize = 256 * 1024;
 
 /// How many topic filters are worked off before others have a turn.
 const PORTION: usize = 256;
@@ -155,31 +151,6 @@ pub struct Subscribed {
     pub client_id: Arc<str>,
     /// The granted QoS.
     pub qos: QoS,
-}
-
-/// What a connection has to do next.
-#[derive(Debug, Default)]
-pub struct Work {
-    /// Bytes to write.
-    pub bytes: Vec<u8>,
-    /// Look again when they are written: there is more.
-    pub more: bool,
-    /// Don't read for now; the connection will be woken.
-    pub pause: bool,
-    /// End the connection when the bytes are written.
-    pub close: bool,
-    /// A step of an authentication to run, whose outcome goes to
-    /// [`Core::proceed`].
-    pub proof: Option<Box<ProofRequest>>,
-}
-
-/// What a connection should know whose bytes don't leave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outlook {
-    /// Don't read for now; the connection will be woken.
-    pub pause: bool,
-    /// The connection is over: what is in its outbox are its last words.
-    pub close: bool,
 }
 
 /// How a network connection ended.
@@ -420,46 +391,6 @@ impl Core {
         Ok(())
     }
 
-    /// What a connection has to do now; `None`: it is gone. Called when all
-    /// bytes of an earlier call are written.
-    pub fn take(&mut self, now: Millis, id: ConnectionId) -> Option<Work> {
-        self.peers.now = now;
-        let more = self.peers.pump(id);
-        self.rehome();
-        self.peers.let_go(id);
-        self.peers.outboxes -= std::mem::take(&mut self.peers.connection(id)?.counted);
-        let overdue = self.peers.journal.is_overdue();
-        let connection = self.peers.connection(id)?;
-        connection.told = false;
-        connection.note_taken(now);
-        let work = Work {
-            bytes: std::mem::take(&mut connection.outbox),
-            more,
-            pause: connection.held_up_by > 0 || overdue && connection.held.is_some(),
-            close: connection.stage == Stage::Closing,
-            proof: connection.proof.as_mut().and_then(|proof| proof.take()),
-        };
-        self.peers.stats.bytes_sent += work.bytes.len() as u64;
-        Some(work)
-    }
-
-    /// How things are with a connection that cannot [`take`](Self::take) yet.
-    pub fn outlook(&self, id: ConnectionId) -> Outlook {
-        let connection = self.peers.connections.get(id.slot());
-        let Some(connection) = connection.filter(|c| c.id == id) else {
-            return Outlook {
-                pause: false,
-                close: true,
-            };
-        };
-        Outlook {
-            pause: connection.held_up_by > 0
-                || connection.outbox.len() >= CONGESTED
-                || self.peers.journal.is_overdue() && connection.held.is_some(),
-            close: connection.stage == Stage::Closing,
-        }
-    }
-
     /// A connection brought the bytes of its CONNECT, for the figures.
     pub fn count_received(&mut self, bytes: usize) {
         self.peers.stats.bytes_received += bytes as u64;
@@ -469,14 +400,6 @@ impl Core {
     pub fn hear(&mut self, now: Millis, id: ConnectionId) {
         if let Some(connection) = self.peers.connection(id) {
             connection.heard = now;
-        }
-    }
-
-    /// Gives a buffer back whose bytes are written.
-    pub fn give_back(&mut self, mut buffer: Vec<u8>) {
-        if self.peers.spare.len() < SPARE_BUFFERS && buffer.capacity() <= SPARE_CAPACITY {
-            buffer.clear();
-            self.peers.spare.push(buffer);
         }
     }
 

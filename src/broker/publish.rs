@@ -312,8 +312,8 @@ impl Core {
         if route.reaches_bridge && fanout.stamp.is_none() {
             fanout.stamp = self.new_stamp(fanout.topic);
         }
-        for (index, target) in route.targets.iter().enumerate() {
-            fanout.is_for_last = index + 1 == route.targets.len() && route.groups.is_empty();
+        fanout.is_for_one = route.targets.len() == 1 && route.groups.is_empty();
+        for target in &route.targets {
             self.peers.deliver(fanout, target, None);
         }
         for &group in &route.groups {

@@ -184,6 +184,15 @@ enum Read {
     Ended,
 }
 
+/// What the core has for the connection after a batch.
+enum News {
+    Work(Option<Work>),
+    /// No work, because earlier bytes have not left yet.
+    Outlook(Outlook),
+    /// Work that can wait.
+    Later,
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn hub(&self) -> &Hub {
         &self.place.hub
@@ -366,14 +375,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return false;
         }
         let (id, take) = (self.id, self.writing.is_empty());
-        let (work, outlook) = loop {
+        let patient = batch.can_be_answered_later();
+        let news = loop {
             let done = self.enter(|core, now| {
                 if core.receive_some(now, id, &batch) {
                     None
-                } else if take {
-                    Some((look(core, now, id), None))
+                } else if !take {
+                    Some(News::Outlook(core.outlook(id)))
+                } else if patient && self.is_postponed() && core.postpone(id) {
+                    Some(News::Later)
                 } else {
-                    Some((None, Some(core.outlook(id))))
+                    Some(News::Work(look(core, now, id)))
                 }
             });
             if let Some(news) = done {
@@ -383,11 +395,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if batch.begins_with_message() {
             self.hub().linger().message();
         }
-        match outlook {
-            None => self.accept(work),
-            Some(outlook) => self.heed(outlook),
+        match news {
+            News::Work(work) => self.accept(work),
+            News::Outlook(outlook) => self.heed(outlook),
+            News::Later => {}
         }
         take
+    }
+
+    /// Whether somebody wakes us soon if nobody else does.
+    fn is_postponed(&self) -> bool {
+        let waker = self.waker.as_ref();
+        waker.is_some_and(|waker| self.hub().linger().postpone(waker))
     }
 
     fn take(&mut self) {

@@ -6,11 +6,17 @@
 //! woken soon after they had gone to sleep, several times running, they look for
 //! what comes next a little while before they sleep again. A broker that has
 //! little to do sleeps as ever, and so does one whose clients only connect.
+//!
+//! While they are awake, what is in no hurry can wait a moment for what will go
+//! the same way.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// Who sleeps for less than this had better stayed awake; and so long at most
@@ -19,6 +25,9 @@ const SHORT: Duration = Duration::from_micros(100);
 
 /// So many short sleeps running are a habit.
 const HABIT: u32 = 8;
+
+/// How long something waits for company, with one look more at what came.
+const PATIENCE: Duration = Duration::from_micros(20);
 
 thread_local! {
     static ASLEEP_SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
@@ -32,6 +41,9 @@ pub(super) struct Linger {
     /// How often messages or their acknowledgements came.
     messages: AtomicU64,
     habit: Notify,
+    /// Tasks that wait for company, and since when; `None` while the workers may
+    /// sleep.
+    postponed: Mutex<Option<VecDeque<(Instant, Waker)>>>,
 }
 
 impl Linger {
@@ -68,17 +80,65 @@ impl Linger {
     pub(super) async fn keep_awake(&self) {
         loop {
             self.habit.notified().await;
-            let (mut last, mut since) = (self.messages.load(Relaxed), Instant::now());
-            while since.elapsed() < SHORT {
+            self.begin();
+            let mut now = Instant::now();
+            let (mut last, mut since) = (self.messages.load(Relaxed), now);
+            while now - since < SHORT {
                 tokio::task::yield_now().await;
+                now = Instant::now();
+                self.wake_postponed(now);
                 let messages = self.messages.load(Relaxed);
                 if messages == last {
                     // Who else wants this processor goes first.
                     std::thread::yield_now();
                 } else {
-                    (last, since) = (messages, Instant::now());
+                    (last, since) = (messages, now);
                 }
             }
+            self.end();
+        }
+    }
+
+    /// From now on tasks can be postponed.
+    pub(super) fn begin(&self) {
+        *self.postponed.lock() = Some(VecDeque::new());
+    }
+
+    /// Nobody would wake them any more.
+    pub(super) fn end(&self) {
+        let postponed = self.postponed.lock().take();
+        for (_, task) in postponed.into_iter().flatten() {
+            task.wake();
+        }
+    }
+
+    /// Has a task woken in a moment. False: the workers may sleep then.
+    pub(super) fn postpone(&self, task: &Waker) -> bool {
+        let mut postponed = self.postponed.lock();
+        let postponed = postponed.as_mut();
+        postponed.is_some_and(|tasks| {
+            tasks.push_back((Instant::now(), task.clone()));
+            true
+        })
+    }
+
+    /// How many are postponed.
+    #[cfg(test)]
+    pub(super) fn postponed(&self) -> usize {
+        self.postponed.lock().as_ref().map_or(0, VecDeque::len)
+    }
+
+    /// Wakes those who have waited long enough.
+    pub(super) fn wake_postponed(&self, now: Instant) {
+        let next = || {
+            let mut postponed = self.postponed.lock();
+            let tasks = postponed.as_mut()?;
+            let (since, _) = tasks.front()?;
+            let is_due = now.saturating_duration_since(*since) >= PATIENCE;
+            is_due.then(|| tasks.pop_front()).flatten()
+        };
+        while let Some((_, task)) = next() {
+            task.wake();
         }
     }
 }
@@ -93,7 +153,7 @@ mod tests {
     fn is_called(linger: &Linger) -> bool {
         linger.message();
         let mut called = std::pin::pin!(linger.habit.notified());
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut context = std::task::Context::from_waker(Waker::noop());
         called.as_mut().poll(&mut context).is_ready()
     }
 
@@ -112,6 +172,32 @@ mod tests {
         linger.slept(SHORT / 2);
         assert!(is_called(&linger));
         assert!(!is_called(&linger), "it has to be seen anew");
+    }
+
+    #[test]
+    fn who_is_postponed_is_woken_soon_and_before_the_workers_sleep() {
+        #[derive(Default)]
+        struct Task(AtomicUsize);
+        impl std::task::Wake for Task {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Relaxed);
+            }
+        }
+        let (linger, task) = (Linger::default(), Arc::new(Task::default()));
+        let waker = Waker::from(Arc::clone(&task));
+        let woken = || task.0.load(Relaxed);
+        assert!(!linger.postpone(&waker), "nobody would wake it");
+        linger.begin();
+        let before = Instant::now();
+        assert!(linger.postpone(&waker));
+        linger.wake_postponed(before);
+        assert_eq!(woken(), 0, "it waits for company");
+        linger.wake_postponed(Instant::now() + PATIENCE);
+        assert_eq!(woken(), 1);
+        assert!(linger.postpone(&waker));
+        linger.end();
+        assert_eq!(woken(), 2);
+        assert!(!linger.postpone(&waker));
     }
 
     #[test]

@@ -248,6 +248,50 @@ async fn answers_that_were_stuck_arrive_once_they_are_read() {
 }
 
 #[tokio::test]
+async fn pubrels_wait_a_moment_for_the_next_message() {
+    let (hub, door) = hub().unwrap();
+    let mut reader = Client::open(&hub, &door, 4096);
+    reader.ask(&connect(b'r'), &CONNACK).await;
+    let subscribe = [0x82, 6, 0, 1, 0, 1, b't', 2];
+    reader.ask(&subscribe, &[0x90, 3, 0, 1, 2]).await;
+    let mut writer = Client::open(&hub, &door, 4096);
+    writer.ask(&connect(b'w'), &CONNACK).await;
+    let message = |id| [0x34, 5, 0, 1, b't', 0, id];
+    let flow = |first, ids: std::ops::Range<u8>| -> Vec<u8> {
+        ids.flat_map(|id| [first, 2, 0, id]).collect()
+    };
+    let messages: Vec<_> = (1..9).flat_map(message).collect();
+    writer.ask(&messages, &flow(0x50, 1..9)).await;
+    reader.ask(&[], &messages).await;
+
+    let postponed = |hub: &Arc<Hub>| hub.linger().postponed();
+    hub.linger().begin();
+    reader.stream.write_all(&flow(0x50, 1..9)).await.unwrap();
+    while postponed(&hub) == 0 {
+        tokio::task::yield_now().await;
+    }
+    writer.ask(&message(9), &flow(0x50, 9..10)).await;
+    let both = [&flow(0x62, 1..9)[..], &message(9)].concat();
+    let mut bytes = [0; 64];
+    let count = reader.stream.read(&mut bytes).await.unwrap();
+    assert_eq!(bytes[..count], both, "with one write");
+
+    // Without another message they leave too.
+    let messages: Vec<_> = (10..18).flat_map(message).collect();
+    writer.ask(&messages, &flow(0x50, 10..18)).await;
+    reader.ask(&[], &messages).await;
+    hub.linger().end();
+    hub.linger().begin();
+    reader.stream.write_all(&flow(0x50, 10..18)).await.unwrap();
+    while postponed(&hub) == 0 {
+        tokio::task::yield_now().await;
+    }
+    hub.linger()
+        .wake_postponed(Instant::now() + Duration::from_secs(1));
+    reader.ask(&[], &flow(0x62, 10..18)).await;
+}
+
+#[tokio::test]
 async fn an_idle_connection_is_small() {
     let (hub, door) = hub().unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

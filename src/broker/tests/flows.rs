@@ -26,6 +26,29 @@ fn each_qos_has_its_acknowledgements() {
 }
 
 #[test]
+fn an_outbox_waits_only_for_a_message_that_would_go_at_once() {
+    let mut world = World::with(|settings| settings.max_inflight_messages = 2);
+    let client = world.client(V311, "a");
+    world.subscribe(client, "t", Q2);
+    world.inject("t", "1", Q2);
+    assert_eq!(world.read(client), ["PUBLISH q2 m1 t '1'"]);
+    world.ack(client, AckKind::PubRec, 1);
+    world.core.effects().wake.clear();
+    assert!(world.core.postpone(client.id));
+    assert_eq!(world.core.effects().wake, []);
+    world.inject("t", "2", Q2);
+    assert_eq!(world.core.effects().wake, [client.id]);
+    assert_eq!(world.read(client), ["PUBREL m1", "PUBLISH q2 m2 t '2'"]);
+
+    world.ack(client, AckKind::PubRec, 2);
+    assert!(!world.core.postpone(client.id), "two are in flight");
+    world.ack(client, AckKind::PubComp, 1);
+    assert!(world.core.postpone(client.id));
+    world.disconnect(client);
+    assert!(!world.core.postpone(client.id), "nothing follows");
+}
+
+#[test]
 fn only_puback_of_5_tells_that_nobody_listens() {
     let mut world = World::new();
     let client = world.client(V5, "a");
