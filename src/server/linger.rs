@@ -174,30 +174,62 @@ mod tests {
         assert!(!is_called(&linger), "it has to be seen anew");
     }
 
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Task(AtomicUsize);
+
+    impl Task {
+        fn woken(&self) -> usize {
+            self.0.load(Relaxed)
+        }
+    }
+
+    impl std::task::Wake for Task {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
     #[test]
     fn who_is_postponed_is_woken_soon_and_before_the_workers_sleep() {
-        #[derive(Default)]
-        struct Task(AtomicUsize);
-        impl std::task::Wake for Task {
-            fn wake(self: Arc<Self>) {
-                self.0.fetch_add(1, Relaxed);
-            }
-        }
         let (linger, task) = (Linger::default(), Arc::new(Task::default()));
         let waker = Waker::from(Arc::clone(&task));
-        let woken = || task.0.load(Relaxed);
         assert!(!linger.postpone(&waker), "nobody would wake it");
         linger.begin();
         let before = Instant::now();
         assert!(linger.postpone(&waker));
         linger.wake_postponed(before);
-        assert_eq!(woken(), 0, "it waits for company");
+        assert_eq!(task.woken(), 0, "it waits for company");
         linger.wake_postponed(Instant::now() + PATIENCE);
-        assert_eq!(woken(), 1);
+        assert_eq!(task.woken(), 1);
         assert!(linger.postpone(&waker));
         linger.end();
-        assert_eq!(woken(), 2);
+        assert_eq!(task.woken(), 2);
         assert!(!linger.postpone(&waker));
+    }
+
+    #[test]
+    fn the_worker_that_is_awake_wakes_who_is_postponed() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build();
+        let (linger, task) = (Arc::new(Linger::default()), Arc::new(Task::default()));
+        let waker = Waker::from(Arc::clone(&task));
+        runtime.expect("a runtime").block_on(async {
+            let awake = Arc::clone(&linger);
+            tokio::spawn(async move { awake.keep_awake().await });
+            linger.habit.notify_one();
+            let woken = async {
+                while !linger.postpone(&waker) {
+                    tokio::task::yield_now().await;
+                }
+                while task.woken() == 0 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            let woken = tokio::time::timeout(Duration::from_secs(5), woken).await;
+            assert!(woken.is_ok(), "nobody wakes it");
+        });
     }
 
     #[test]
@@ -213,6 +245,17 @@ mod tests {
             let awake = Arc::clone(&linger);
             tokio::spawn(async move { awake.keep_awake().await });
             linger.habit.notify_one();
+            let is_awake = || linger.postpone(Waker::noop());
+            let falls_asleep = async {
+                while !is_awake() {
+                    tokio::task::yield_now().await;
+                }
+                while is_awake() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            let asleep = tokio::time::timeout(Duration::from_secs(5), falls_asleep).await;
+            assert!(asleep.is_ok(), "nobody would wake who is postponed");
             tokio::time::sleep(100 * SHORT).await;
         });
         assert!(sleeps.load(Relaxed) > 0, "it was awake all the time");
