@@ -184,6 +184,27 @@ fn a_keep_alive_is_not_held_against_a_paused_publisher() {
 }
 
 #[test]
+fn a_keep_alive_is_not_put_off_by_a_pause_that_is_over() {
+    let mut world = World::new();
+    let publisher = world.connect(&crate::codec::Connect {
+        keep_alive: 2,
+        ..hello(V311, "p")
+    });
+    let client = world.client(V311, "c");
+    world.subscribe(client, "t", Q0);
+    world.pass(2_950);
+    flood(&mut world, publisher, 100);
+    // It pauses when the keep alive is looked at, but not when it ends.
+    world.pass(50);
+    assert!(is_paused(&mut world, publisher));
+    world.read(client);
+    world.pass(2_949);
+    assert_eq!(world.read(publisher), Vec::<String>::new());
+    world.pass(1);
+    assert_eq!(world.read(publisher), ["END"]);
+}
+
+#[test]
 fn who_does_not_read_its_acknowledgements_is_congested() {
     let mut world = World::new();
     let client = world.client(V311, "c");
