@@ -101,7 +101,9 @@ impl Simulation {
             }
             match &packet {
                 Packet::Ack(AckKind::PubRel, ack) => {
-                    let session = model.sessions.get_mut(&who).unwrap();
+                    let Some(session) = model.sessions.get_mut(&who) else {
+                        continue;
+                    };
                     session.ledger.release_again(link, ack.packet_id);
                 }
                 Packet::Disconnect(_) if link.any_last_word => {}
