@@ -560,15 +560,15 @@ impl Core {
         if connection.session().is_none() {
             return;
         }
-        let deadline = connection.heard + connection.patience;
-        if deadline > now {
-            self.peers.timers.set(deadline, Timer::KeepAlive(id));
-        } else if connection.held_up_by > 0 {
+        let mut deadline = connection.heard + connection.patience;
+        if deadline <= now && connection.held_up_by > 0 {
             // Whom we don't read from cannot be blamed for silence.
-            let deadline = now + connection.patience;
-            self.peers.timers.set(deadline, Timer::KeepAlive(id));
-        } else {
+            deadline = now + connection.patience;
+        }
+        if deadline <= now {
             self.close(id, Refusal::KeepAlive);
+        } else {
+            self.peers.timers.set(deadline, Timer::KeepAlive(id));
         }
     }
 }

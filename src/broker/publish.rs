@@ -157,7 +157,7 @@ impl Core {
     }
 
     /// The route of the topic that a PUBLISH names or has an alias for
-    /// (3.3.2.3.4). Whoever asks gives it back as the connection's last.
+    /// (3.3.2.3.4). The connection's last one is given away, until it is put back.
     pub(super) fn find_route(
         &mut self,
         id: ConnectionId,

@@ -382,7 +382,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     None
                 } else if !take {
                     Some(News::Outlook(core.outlook(id)))
-                } else if patient && self.is_postponed() && core.postpone(id) {
+                } else if patient && core.postpone(id) && self.postpone() {
                     Some(News::Later)
                 } else {
                     Some(News::Work(look(core, now, id)))
@@ -403,8 +403,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         take
     }
 
-    /// Whether somebody wakes us soon if nobody else does.
-    fn is_postponed(&self) -> bool {
+    /// Has us woken in a moment if nothing comes before. False: nobody would.
+    fn postpone(&self) -> bool {
         let waker = self.waker.as_ref();
         waker.is_some_and(|waker| self.hub().linger().postpone(waker))
     }

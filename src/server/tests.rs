@@ -77,6 +77,18 @@ impl Client {
     }
 }
 
+/// Waits until that is so, and not for ever.
+async fn until(condition: impl Fn() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(30), waiting)
+        .await
+        .expect("it comes to that");
+}
+
 /// Brings each chunk with one read, and then nothing.
 struct Script {
     chunks: VecDeque<Vec<u8>>,
@@ -264,12 +276,10 @@ async fn pubrels_wait_a_moment_for_the_next_message() {
     writer.ask(&messages, &flow(0x50, 1..9)).await;
     reader.ask(&[], &messages).await;
 
-    let postponed = |hub: &Arc<Hub>| hub.linger().postponed();
-    hub.linger().begin();
+    let linger = hub.linger();
+    linger.begin();
     reader.stream.write_all(&flow(0x50, 1..9)).await.unwrap();
-    while postponed(&hub) == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(|| linger.postponed() > 0).await;
     writer.ask(&message(9), &flow(0x50, 9..10)).await;
     let both = [&flow(0x62, 1..9)[..], &message(9)].concat();
     let mut bytes = [0; 64];
@@ -280,14 +290,11 @@ async fn pubrels_wait_a_moment_for_the_next_message() {
     let messages: Vec<_> = (10..18).flat_map(message).collect();
     writer.ask(&messages, &flow(0x50, 10..18)).await;
     reader.ask(&[], &messages).await;
-    hub.linger().end();
-    hub.linger().begin();
+    linger.end();
+    linger.begin();
     reader.stream.write_all(&flow(0x50, 10..18)).await.unwrap();
-    while postponed(&hub) == 0 {
-        tokio::task::yield_now().await;
-    }
-    hub.linger()
-        .wake_postponed(Instant::now() + Duration::from_secs(1));
+    until(|| linger.postponed() > 0).await;
+    linger.wake_postponed(Instant::now() + Duration::from_secs(1));
     reader.ask(&[], &flow(0x62, 10..18)).await;
 }
 
@@ -405,9 +412,7 @@ async fn a_password_that_was_checked_before_a_reload_is_checked_again_after_it()
     let connect = login("a", "ann", "old");
     client.stream.write_all(&connect).await.unwrap();
     // It waits at the old door when the new one is set in.
-    while Arc::strong_count(&entrance.door()) < 3 {
-        tokio::task::yield_now().await;
-    }
+    until(|| Arc::strong_count(&entrance.door()) >= 3).await;
     entrance.exchange(door_for_ann("new", &gate).door());
     gate.add_permits(1);
     client.ask(&[], &[0x20, 2, 0, 5]).await;
